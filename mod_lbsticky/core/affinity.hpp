@@ -1,0 +1,76 @@
+// Where a request goes, and why: the decision table. Read this file first.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "core/roster.hpp"
+#include "core/session.hpp"
+
+namespace lbsticky {
+
+// Why a request goes where it goes. `cookie` is kept for the balancer's own cookie.
+enum class Affinity { cookie, route, hash, fresh, failover, refused };
+inline constexpr std::size_t affinities = 6;
+
+// The word that users see: "cookie", "route", "hash", "new", "failover", "refused".
+const char* word_for(Affinity affinity) noexcept;
+
+// What a request brings and what is configured for it. Everything is a view: it must outlive the choice.
+struct Question {
+    std::string_view cookies;                 // the Cookie header, empty where there is none
+    std::string_view url;                     // as the client sent it: path and query
+    std::span<const SessionName> names = {};  // where a session id may stand; the first one present counts
+    char separator = '.';                     // between id and route; '\0': the whole value is the route
+    bool nofailover = false;                  // rather refuse than send a session to another worker
+    bool hash = true;                         // LBStickyHash
+};
+
+// The session id of a request, and the route in it.
+struct Session {
+    std::string_view name;              // of the cookie or parameter it was found in; empty: the request has no session
+    std::string_view value;             // all of it
+    std::string_view id;                // the value without separator and route, where a worker has that route
+    std::string_view route;             // the longest one that a worker has; else what follows the first separator
+    std::optional<std::size_t> worker;  // the worker with that route, if any; by preference one that can serve
+
+    bool exists() const noexcept { return !name.empty(); }
+
+    // What consistent hashing places: the same for all requests of the session.
+    std::string_view key() const noexcept { return worker && !id.empty() ? id : value; }
+};
+
+struct Choice {
+    std::optional<std::size_t> worker;  // nobody: no worker can serve, or `refused`
+    Affinity affinity = Affinity::fresh;
+    Session session;
+
+    // Beside `worker`, the workers whose state decided. If one of these is no longer what the roster says it is, the
+    // choice is void: build a new roster and choose again.
+    std::span<const std::size_t> looked_at() const noexcept { return {looked_at_.data(), looked_at_count_}; }
+
+    // Notes that the choice rests on this worker, for the first four: only workers that share a route and chains of
+    // redirects have more, and those are as good as the roster.
+    void look_at(std::size_t index) noexcept {
+        if (looked_at_count_ < looked_at_.size()) looked_at_[looked_at_count_++] = index;
+    }
+
+private:
+    std::array<std::size_t, 4> looked_at_{};
+    std::size_t looked_at_count_ = 0;
+};
+
+// The session of a request: of the first name that is present, the parameter in the URL, else the cookie; of several
+// cookies with that name the first whose route can serve, else the first whose route is known, else the first.
+// Costs one pass over URL and header a name, no allocation.
+Session find_session(const Question& question, const Roster& roster) noexcept;
+
+// Decides. Costs find_session(), then O(1) (a session that consistent hashing has to place for the first time:
+// O(workers)); draws one ticket if the rotation decides and none otherwise. The roster is not const because its hash
+// remembers: one thread at a time. Throws std::bad_alloc.
+Choice choose(const Question& question, Roster& roster, Tickets& tickets);
+
+}  // namespace lbsticky

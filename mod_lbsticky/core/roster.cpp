@@ -1,0 +1,107 @@
+#include "core/roster.hpp"
+
+#include <map>
+#include <stdexcept>
+#include <utility>
+
+#include "core/route_id.hpp"
+
+namespace lbsticky {
+namespace {
+
+// What one lbset has to offer.
+struct Set {
+    std::vector<std::uint16_t> serving;
+    std::vector<std::uint16_t> spares;
+    std::vector<std::uint16_t> standbys;
+    std::size_t missing = 0;  // neither spare nor standby, and not serving
+};
+
+std::vector<std::uint16_t> who_is_eligible(const std::vector<Worker>& workers) {
+    std::map<int, Set> sets;
+    for (std::size_t i = 0; i < workers.size(); ++i) {
+        const Worker& worker = workers[i];
+        Set& set = sets[worker.lbset];
+        const bool serves = worker.usable && !worker.draining;
+        const auto index = static_cast<std::uint16_t>(i);
+        if (worker.spare) {
+            if (serves) set.spares.push_back(index);
+        } else if (worker.standby) {
+            if (serves) set.standbys.push_back(index);
+        } else if (serves) {
+            set.serving.push_back(index);
+        } else {
+            ++set.missing;
+        }
+    }
+    for (auto& [number, set] : sets) {
+        for (std::size_t i = 0; i < set.spares.size() && i < set.missing; ++i) set.serving.push_back(set.spares[i]);
+        if (!set.serving.empty()) return set.serving;
+        if (!set.standbys.empty()) return set.standbys;
+    }
+    return {};
+}
+
+std::vector<Worker> at_most_65535(std::vector<Worker> workers) {
+    if (workers.size() > UINT16_MAX) throw std::length_error("more than 65,535 workers in one balancer");
+    return workers;
+}
+
+std::vector<std::uint32_t> factors(const std::vector<Worker>& workers, const std::vector<std::uint16_t>& eligible) {
+    std::vector<std::uint32_t> weights;
+    weights.reserve(eligible.size());
+    for (const auto index : eligible) weights.push_back(workers[index].factor);
+    return weights;
+}
+
+}  // namespace
+
+Roster::Roster(std::vector<Worker> workers)
+    : workers_(at_most_65535(std::move(workers))),
+      eligible_(who_is_eligible(workers_)),
+      rotation_(factors(workers_, eligible_)) {
+    for (const auto index : eligible_) hash_.add(route_id(workers_[index]), workers_[index].factor);
+
+    by_route_.reserve(workers_.size());
+    same_route_.resize(workers_.size());
+    for (const bool standby : {true, false}) {
+        for (std::size_t i = workers_.size(); i-- > 0;) {
+            if (workers_[i].standby != standby || workers_[i].route.empty()) continue;
+            const auto index = static_cast<std::uint16_t>(i);
+            const auto first = by_route_.try_emplace(workers_[i].route, index).first;
+            same_route_[i] = std::exchange(first->second, index);
+        }
+    }
+}
+
+std::optional<std::size_t> Roster::find(std::string_view route) const noexcept {
+    const auto found = by_route_.find(route);
+    if (found == by_route_.end()) return std::nullopt;
+    return found->second;
+}
+
+std::optional<std::size_t> Roster::same_route(std::size_t worker) const noexcept {
+    const std::size_t next = same_route_[worker];
+    if (next == worker) return std::nullopt;
+    return next;
+}
+
+std::optional<std::size_t> Roster::by_rotation(Tickets& tickets) const noexcept {
+    if (eligible_.empty()) return std::nullopt;
+    return eligible_[rotation_.pick(tickets.draw())];
+}
+
+std::optional<std::size_t> Roster::by_hash(std::string_view key) {
+    const auto place = hash_.place(key);
+    if (!place) return std::nullopt;
+    return eligible_[*place];
+}
+
+std::vector<int> Roster::owed(std::uint64_t tickets) const {
+    const std::vector<int> of_eligible = rotation_.owed(tickets);
+    std::vector<int> hundredths(workers_.size(), 0);
+    for (std::size_t i = 0; i < eligible_.size(); ++i) hundredths[eligible_[i]] = of_eligible[i];
+    return hundredths;
+}
+
+}  // namespace lbsticky

@@ -1,0 +1,64 @@
+// The workers of a balancer at one moment: who has which route, and who is eligible for what comes without one.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "core/consistent_hash.hpp"
+#include "core/rotation.hpp"
+#include "core/worker.hpp"
+
+namespace lbsticky {
+
+// Built from a reading of all workers and never changed; when something did change, another roster is built. A worker
+// is known by its index, its place in that reading.
+//
+// Eligible, that is chosen by rotation or consistent hashing, are (as in httpd's proxy_balancer_get_best_worker): in
+// the lowest lbset that has anyone at all, the workers that are usable and not draining; then, in their order, as many
+// usable spares as there are workers in that set, neither spare nor standby, that are not; and its usable standbys
+// only where this leaves nobody.
+//
+// One thread at a time: the consistent hash remembers. Everything else only reads.
+class Roster {
+public:
+    // Costs O(workers) and the building of a rotation; throws std::bad_alloc, std::length_error (over 65,535 workers).
+    explicit Roster(std::vector<Worker> workers);
+
+    // The index keeps views into the workers.
+    Roster(const Roster&) = delete;
+    Roster& operator=(const Roster&) = delete;
+
+    const std::vector<Worker>& workers() const noexcept { return workers_; }
+
+    // The first worker with that route, those that are not standby first. O(1).
+    std::optional<std::size_t> find(std::string_view route) const noexcept;
+
+    // The next worker that has the same route (a mistake in the configuration, but not ours to judge).
+    std::optional<std::size_t> same_route(std::size_t worker) const noexcept;
+
+    // The eligible worker whose turn the ticket is; nothing if nobody is eligible. O(1).
+    std::optional<std::size_t> by_rotation(Tickets& tickets) const noexcept;
+
+    // The eligible worker that holds the key; nothing if nobody is eligible. O(1) once the key was asked for before.
+    // Throws std::bad_alloc.
+    std::optional<std::size_t> by_hash(std::string_view key);
+
+    // Eligible workers, by index.
+    const std::vector<std::uint16_t>& eligible() const noexcept { return eligible_; }
+
+    // For each worker how many picks the rotation owes it once `tickets` are drawn, in hundredths; 0 if not eligible.
+    std::vector<int> owed(std::uint64_t tickets) const;
+
+private:
+    std::vector<Worker> workers_;
+    std::unordered_map<std::string_view, std::uint16_t> by_route_;
+    std::vector<std::uint16_t> same_route_;  // the next one; its own index at the end
+    std::vector<std::uint16_t> eligible_;
+    Rotation rotation_;
+    ConsistentHash hash_;
+};
+
+}  // namespace lbsticky

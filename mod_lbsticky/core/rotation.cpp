@@ -1,0 +1,92 @@
+#include "core/rotation.hpp"
+
+#include <algorithm>
+#include <numeric>
+#include <queue>
+#include <stdexcept>
+#include <utility>
+
+namespace lbsticky {
+namespace {
+
+std::vector<std::uint64_t> shares_of_a_cycle(std::span<const std::uint32_t> weights) {
+    std::uint64_t divisor = 0;
+    std::uint64_t sum = 0;
+    for (const auto weight : weights) {
+        if (weight == 0) throw std::invalid_argument("a weight of 0");
+        divisor = std::gcd(divisor, std::uint64_t{weight});
+        sum += weight;
+    }
+    std::vector<std::uint64_t> shares(weights.begin(), weights.end());
+    if (shares.empty()) return shares;
+
+    const std::uint64_t cap = Rotation::max_cycle(weights.size());
+    const bool fits = sum / divisor <= cap;
+    for (auto& share : shares)
+        share = fits ? share / divisor : std::max<std::uint64_t>(1, (share * cap + sum / 2) / sum);
+    return shares;
+}
+
+// Tijdeman's schedule. With n workers, s of a cycle of c picks for one of them, and d = 2n - 2: its pick number k
+// (counted from 0) may be made from time (k + 1/d) * c/s on and should be made by (k + 1 - 1/d) * c/s, where the pick
+// of the first ticket is time 1.
+std::vector<std::uint16_t> order_of_a_cycle(const std::vector<std::uint64_t>& shares) {
+    const std::uint64_t cycle = std::accumulate(shares.begin(), shares.end(), std::uint64_t{0});
+    std::vector<std::uint16_t> order;
+    order.reserve(cycle);
+    if (shares.size() == 1) {
+        order.assign(cycle, 0);
+        return order;
+    }
+
+    constexpr std::uint32_t nobody = UINT32_MAX;
+    std::vector<std::uint32_t> first_due(cycle + 1, nobody);  // by time, a list of workers linked by next_due
+    std::vector<std::uint32_t> next_due(shares.size(), nobody);
+    std::vector<std::uint64_t> picked(shares.size(), 0);
+    const std::uint64_t d = 2 * shares.size() - 2;
+
+    const auto schedule = [&](std::uint32_t worker, std::uint64_t not_before) {
+        const std::uint64_t unit = d * shares[worker];
+        const std::uint64_t release = ((picked[worker] * d + 1) * cycle + unit - 1) / unit;
+        auto& head = first_due[std::max(release, not_before)];
+        next_due[worker] = std::exchange(head, worker);
+    };
+
+    using Due = std::pair<double, std::uint32_t>;  // deadline, then the lower index
+    std::priority_queue<Due, std::vector<Due>, std::greater<>> due;
+    for (std::uint32_t worker = 0; worker < shares.size(); ++worker) schedule(worker, 1);
+    for (std::uint64_t time = 1; time <= cycle; ++time) {
+        for (auto worker = first_due[time]; worker != nobody; worker = next_due[worker]) {
+            const double deadline =
+                static_cast<double>(((picked[worker] + 1) * d - 1) * cycle) / static_cast<double>(d * shares[worker]);
+            due.emplace(deadline, worker);
+        }
+        const std::uint32_t worker = due.top().second;
+        due.pop();
+        order.push_back(static_cast<std::uint16_t>(worker));
+        if (++picked[worker] < shares[worker]) schedule(worker, time + 1);
+    }
+    return order;
+}
+
+}  // namespace
+
+Rotation::Rotation(std::span<const std::uint32_t> weights)
+    : shares_(shares_of_a_cycle(weights)), order_(order_of_a_cycle(shares_)) {}
+
+std::vector<int> Rotation::owed(std::uint64_t tickets) const {
+    std::vector<int> hundredths(shares_.size(), 0);
+    if (order_.empty()) return hundredths;
+
+    const auto drawn = static_cast<std::int64_t>(tickets % order_.size());
+    const auto cycle = static_cast<std::int64_t>(order_.size());
+    std::vector<std::int64_t> picked(shares_.size(), 0);
+    for (std::int64_t place = 0; place < drawn; ++place) ++picked[order_[static_cast<std::size_t>(place)]];
+    for (std::size_t worker = 0; worker < shares_.size(); ++worker) {
+        const std::int64_t due = drawn * static_cast<std::int64_t>(shares_[worker]) - picked[worker] * cycle;
+        hundredths[worker] = static_cast<int>(due * 100 / cycle);
+    }
+    return hundredths;
+}
+
+}  // namespace lbsticky

@@ -1,0 +1,14 @@
+// What names a worker wherever a name is needed that every front end gives it.
+#pragma once
+
+#include <string>
+
+#include "core/worker.hpp"
+
+namespace lbsticky {
+
+// The worker's route; for a worker without one, 16 hex digits made from its URL. It depends on the worker alone,
+// never on its place among others. Throws std::bad_alloc.
+std::string route_id(const Worker& worker);
+
+}  // namespace lbsticky

@@ -1,0 +1,46 @@
+// What a request says about its session: where the id stands, and what it is made of.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "core/cookie.hpp"
+
+namespace lbsticky {
+
+// Where an application puts its session id: in the cookie `cookie`, or in the URL as `parameter`. Views.
+struct SessionName {
+    std::string_view cookie;
+    std::string_view parameter;
+};
+
+// Reads "NAME" (cookie and parameter have the same name) or "COOKIE|PARAMETER", as stickysession= does, into views of
+// the text. Nothing if one of the two may not be such a name; both may hold what the name of a cookie may, but no `|`.
+std::optional<SessionName> parse_session_name(std::string_view text) noexcept;
+
+// The value of a parameter in a request's URL: `;name=value` in any part of its path, or `name=value` in its query.
+// The first one that is not empty counts; none gives nothing. One pass over the URL, no allocation. Takes any bytes.
+std::optional<std::string_view> find_parameter(std::string_view url, std::string_view name) noexcept;
+
+// Longest route that httpd can hold, in bytes (PROXY_WORKER_MAX_ROUTE_SIZE less the final NUL).
+inline constexpr std::size_t longest_route = 63;
+
+// The places in a session id at which a route may begin, from the longest to the shortest: behind each separator, as
+// far as a route can be that long. Without a separator ('\0') it is the whole value. At most 64 steps, whatever the
+// value is.
+class RouteCandidates {
+public:
+    RouteCandidates(std::string_view value, char separator) noexcept;
+    std::optional<std::string_view> next() noexcept;
+
+private:
+    std::string_view rest_;
+    char separator_;
+    bool whole_;
+};
+
+// A session id as it may be written to a log: the first few characters and its length, never the whole.
+std::string shortened(std::string_view id);
+
+}  // namespace lbsticky

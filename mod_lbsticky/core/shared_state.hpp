@@ -1,0 +1,76 @@
+// What all processes share about one balancer, and how it lies in memory.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "core/affinity.hpp"
+
+namespace lbsticky {
+
+// How often one worker was chosen, by affinity. On a cache line of its own, so that counting for one worker never
+// waits for another.
+struct alignas(64) WorkerTally {
+    std::atomic<std::uint64_t> owner;  // hash64 of the worker's URL; 0 as long as nobody has this place
+    std::array<std::atomic<std::uint64_t>, affinities> requests;
+
+    // Anyone may count at any time.
+    std::atomic<std::uint64_t>& of(Affinity affinity) noexcept { return requests[static_cast<std::size_t>(affinity)]; }
+};
+
+// The layout of a segment: this header, then one WorkerTally for each slot httpd has for a worker of this balancer, in
+// httpd's order. Numbers and indexes only: processes map it where they like, and two generations of a server use it at
+// once over a graceful restart. Memory of zeros is a fresh state but for the mark.
+class SharedState {
+public:
+    // Bytes that a state for so many worker slots takes.
+    static std::size_t bytes(std::size_t slots) noexcept { return sizeof(SharedState) + slots * sizeof(WorkerTally); }
+
+    // Makes a state in memory of at least bytes(slots), zeroed, aligned to 64 bytes.
+    static SharedState* create(void* memory, std::size_t slots) noexcept;
+
+    // Whether this still is what create() made, by this version of the layout. One load.
+    bool intact() const noexcept { return mark_.load(std::memory_order_relaxed) == mark; }
+
+    std::size_t slots() const noexcept { return slots_; }
+
+    // Raised when anything about the workers may have changed: whoever has seen a lower one looks at them again.
+    std::atomic<std::uint64_t>& generation() noexcept { return generation_; }
+
+    // The next ticket of the rotation.
+    std::atomic<std::uint64_t>& tickets() noexcept { return tickets_; }
+
+    // Requests that were refused rather than sent to another worker.
+    std::atomic<std::uint64_t>& refused() noexcept { return refused_; }
+
+    // Gives a slot to the worker with that URL. False if there is no such slot or it is another worker's: httpd never
+    // gives a slot away while it runs, so that is so only when the configuration has changed.
+    bool claim(std::size_t slot, std::string_view url) noexcept;
+
+    // The tally of a slot; nothing for a slot that is not there. O(1).
+    WorkerTally* tally(std::size_t slot) noexcept { return slot < slots_ ? &tallies()[slot] : nullptr; }
+
+    // Sums over all workers, by affinity; `refused` included.
+    std::array<std::uint64_t, affinities> totals() const noexcept;
+
+    // Takes over rotation and counts from a state that this one replaces: same balancer, other slots.
+    void inherit(const SharedState& old) noexcept;
+
+private:
+    static constexpr std::uint64_t mark = 0x6c62737469636b01ULL;  // "lbstick" and the version of the layout
+
+    WorkerTally* tallies() noexcept { return reinterpret_cast<WorkerTally*>(this + 1); }
+    const WorkerTally* tallies() const noexcept { return reinterpret_cast<const WorkerTally*>(this + 1); }
+
+    // Read by every request and hardly ever written, apart from what every request writes.
+    alignas(64) std::atomic<std::uint64_t> mark_;
+    std::uint64_t slots_;
+    std::atomic<std::uint64_t> generation_;
+    alignas(64) std::atomic<std::uint64_t> tickets_;
+    alignas(64) std::atomic<std::uint64_t> refused_;
+};
+
+}  // namespace lbsticky

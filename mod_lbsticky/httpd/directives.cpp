@@ -1,0 +1,119 @@
+#include "httpd/directives.hpp"
+
+#include <new>
+
+#include "httpd/guard.hpp"
+#include "httpd/mod_proxy_functions.hpp"
+
+extern "C" {
+#include "apr_fnmatch.h"
+#include "apr_strings.h"
+}
+
+namespace lbsticky {
+namespace {
+
+// Settings that live as long as the pool.
+Settings* settings_in_pool(apr_pool_t* pool, Settings settings) {
+    auto* copy = new (apr_palloc(pool, sizeof(Settings))) Settings(std::move(settings));
+    const auto destroy = [](void* object) -> apr_status_t {
+        static_cast<Settings*>(object)->~Settings();
+        return APR_SUCCESS;
+    };
+    apr_pool_cleanup_register(pool, copy, destroy, apr_pool_cleanup_null);
+    return copy;
+}
+
+// The sentence that refuses a directive outside <Proxy "balancer://…">; null inside.
+const char* refuse_other_places(const cmd_parms* cmd) noexcept {
+    const ap_directive_t* section = cmd->directive->parent;
+    if (section && ap_cstr_casecmp(section->directive, "<Proxy") == 0 && cmd->path &&
+        ap_cstr_casecmpn(cmd->path, BALANCER_PREFIX, sizeof(BALANCER_PREFIX) - 1) == 0)
+        return nullptr;
+    return apr_psprintf(cmd->pool, "%s is allowed only inside <Proxy \"balancer://...\">, not %s%s%s", cmd->cmd->name,
+                        section ? "inside " : "at the top level", section ? section->directive : "",
+                        section ? ">" : "");
+}
+
+const char* set_session(cmd_parms* cmd, void* section, const char* argument) noexcept {
+    if (const char* refusal = refuse_other_places(cmd)) return refusal;
+    const auto name = parse_session_name(argument);
+    if (!name)
+        return apr_psprintf(cmd->pool,
+                            "%s: '%s' is not allowed: NAME or NAME|PARAM, each of letters, digits and any of "
+                            "!#$%%&'*+-.^_`~",
+                            cmd->cmd->name, argument);
+    return guarded(
+        [&]() -> const char* {
+            auto& names = static_cast<Settings*>(section)->session_names;
+            if (!names) names.emplace();
+            names->push_back(*name);
+            return nullptr;
+        },
+        [&](const char* why) { return static_cast<const char*>(apr_pstrdup(cmd->pool, why)); });
+}
+
+const char* set_hash(cmd_parms* cmd, void* section, const char* argument) noexcept {
+    if (const char* refusal = refuse_other_places(cmd)) return refusal;
+    const bool on = ap_cstr_casecmp(argument, "on") == 0;
+    if (!on && ap_cstr_casecmp(argument, "off") != 0)
+        return apr_psprintf(cmd->pool, "%s: '%s' is not allowed: on or off", cmd->cmd->name, argument);
+    static_cast<Settings*>(section)->hash = on;
+    return nullptr;
+}
+
+// Where httpd itself lets the directives stand; refuse_other_places() then says better than httpd why not.
+constexpr int anywhere = RSRC_CONF | ACCESS_CONF;
+
+// httpd's table holds functions of every signature as one type, and knows by the directive which to call.
+template <typename Function>
+cmd_func any_function(Function* function) noexcept {
+    return reinterpret_cast<cmd_func>(reinterpret_cast<void (*)()>(function));
+}
+
+}  // namespace
+
+const command_rec directives[] = {
+    AP_INIT_ITERATE("LBStickySession", any_function(set_session), nullptr, anywhere,
+                    "where the application's session id stands: one or more of NAME or NAME|PARAM (a cookie, a path "
+                    "parameter)"),
+    AP_INIT_TAKE1("LBStickyHash", any_function(set_hash), nullptr, anywhere,
+                  "whether a session id without a known route is placed by consistent hashing: on or off"),
+    {},
+};
+
+Settings Settings::merged_with(const Settings& over) const {
+    Settings merged = *this;
+    if (over.session_names) merged.session_names = over.session_names;
+    if (over.hash) merged.hash = over.hash;
+    return merged;
+}
+
+void* create_settings(apr_pool_t* pool, char*) noexcept {
+    return settings_in_pool(pool, {});
+}
+
+const Settings& settings_in(ap_conf_vector_t* section) noexcept {
+    static const Settings none;
+    const auto* settings = static_cast<const Settings*>(ap_get_module_config(section, &lbmethod_sticky_module));
+    return settings ? *settings : none;
+}
+
+bool section_names(ap_conf_vector_t* section, const proxy_balancer& balancer) noexcept {
+    const auto* proxy = static_cast<const proxy_dir_conf*>(ap_get_module_config(section, mod_proxy.record));
+    if (!proxy->p || proxy->r) return false;
+    if (proxy->p_is_fnmatch) return apr_fnmatch(proxy->p, balancer.s->name, APR_FNM_CASE_BLIND) == APR_SUCCESS;
+    return ap_cstr_casecmp(proxy->p, balancer.s->name) == 0;
+}
+
+Settings settings_for(const proxy_balancer& balancer, const proxy_server_conf& configuration) {
+    Settings settings;
+    const apr_array_header_t* sections = configuration.sec_proxy;
+    for (int i = 0; i < sections->nelts; ++i) {
+        auto* section = reinterpret_cast<ap_conf_vector_t**>(sections->elts)[i];
+        if (section_names(section, balancer)) settings = settings.merged_with(settings_in(section));
+    }
+    return settings;
+}
+
+}  // namespace lbsticky

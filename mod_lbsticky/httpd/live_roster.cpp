@@ -1,0 +1,133 @@
+#include "httpd/live_roster.hpp"
+
+#include <algorithm>
+#include <atomic>
+
+#include "httpd/mod_proxy_functions.hpp"
+
+namespace lbsticky {
+namespace {
+
+// Any number would do that is small beside the cost of a request: in balancers with no more members out of service,
+// each request sees the first moment at which one can serve again.
+constexpr std::size_t looked_at_per_request = 8;
+
+unsigned status_of(const proxy_worker& worker) noexcept {
+    return std::atomic_ref<unsigned>(worker.s->status).load(std::memory_order_relaxed);
+}
+
+bool is_usable(unsigned status) noexcept {
+    return (status & PROXY_WORKER_INITIALIZED) && !(status & PROXY_WORKER_NOT_USABLE_BITMAP);
+}
+
+Worker reading_of(const proxy_worker& worker) {
+    const unsigned status = status_of(worker);
+    Worker reading;
+    reading.url = worker.s->name_ex;
+    reading.route = worker.s->route;
+    reading.redirect = worker.s->redirect;
+    reading.factor = static_cast<std::uint32_t>(std::max(worker.s->lbfactor, 1));
+    reading.lbset = worker.s->lbset;
+    reading.usable = is_usable(status);
+    reading.draining = status & PROXY_WORKER_DRAIN;
+    reading.spare = status & PROXY_WORKER_HOT_SPARE;
+    reading.standby = status & PROXY_WORKER_HOT_STANDBY;
+    return reading;
+}
+
+// The same as reading_of(worker) == reading, without the strings it would make.
+bool still_reads(const proxy_worker& worker, const Worker& reading) noexcept {
+    const unsigned status = status_of(worker);
+    return is_usable(status) == reading.usable && !!(status & PROXY_WORKER_DRAIN) == reading.draining &&
+           !!(status & PROXY_WORKER_HOT_SPARE) == reading.spare &&
+           !!(status & PROXY_WORKER_HOT_STANDBY) == reading.standby && worker.s->lbset == reading.lbset &&
+           static_cast<std::uint32_t>(std::max(worker.s->lbfactor, 1)) == reading.factor &&
+           reading.route == worker.s->route && reading.redirect == worker.s->redirect;
+}
+
+}  // namespace
+
+Roster& LiveRoster::current(apr_time_t now, server_rec* server) {
+    const bool current = roster_ && generation_ == shared_.generation().load(std::memory_order_acquire) &&
+                         workers_.size() == static_cast<std::size_t>(balancer_.workers->nelts) &&
+                         now - compared_ < APR_USEC_PER_SEC && now >= compared_ && !somebody_may_be_back();
+    if (current) return *roster_;
+    compared_ = now;
+    return read_again(server);
+}
+
+Roster& LiveRoster::read_again(server_rec* server) {
+    // Before anything is read: what changes from here on raises it again.
+    const std::uint64_t generation = shared_.generation().load(std::memory_order_acquire);
+
+    // Processes may have learned of added members in different orders: that of the slots is the same for all.
+    std::vector<proxy_worker*> workers;
+    for (int i = 0; i < balancer_.workers->nelts; ++i)
+        workers.push_back(APR_ARRAY_IDX(balancer_.workers, i, proxy_worker*));
+    const auto by_slot = [](const proxy_worker* a, const proxy_worker* b) { return a->s->index < b->s->index; };
+    std::sort(workers.begin(), workers.end(), by_slot);
+
+    bool same = roster_ && workers == workers_;
+    for (std::size_t i = 0; i < workers.size(); ++i) {
+        const unsigned status = status_of(*workers[i]);
+        if ((status & PROXY_WORKER_IN_ERROR) && !(status & PROXY_WORKER_DRAIN))
+            mod_proxy.retry_worker("BALANCER", workers[i], server);
+        same = same && still_reads(*workers[i], roster_->workers()[i]);
+    }
+    if (!same) {
+        std::vector<Worker> readings;
+        readings.reserve(workers.size());
+        std::vector<std::size_t> out_of_service;
+        for (std::size_t i = 0; i < workers.size(); ++i) {
+            shared_.claim(static_cast<std::size_t>(workers[i]->s->index), workers[i]->s->name_ex);
+            readings.push_back(reading_of(*workers[i]));
+            if (!readings.back().usable || readings.back().draining) out_of_service.push_back(i);
+        }
+        roster_ = std::make_unique<Roster>(std::move(readings));
+        workers_ = std::move(workers);
+        out_of_service_ = std::move(out_of_service);
+        next_to_look_at_ = 0;
+    }
+    generation_ = generation;
+    return *roster_;
+}
+
+bool LiveRoster::still_true(const Choice& choice, server_rec* server) noexcept {
+    const auto check = [&](std::size_t index) {
+        if (status_of(*workers_[index]) & PROXY_WORKER_IN_ERROR)
+            mod_proxy.retry_worker("BALANCER", workers_[index], server);
+        return still_reads(*workers_[index], roster_->workers()[index]);
+    };
+    const auto looked_at = choice.looked_at();
+    return std::all_of(looked_at.begin(), looked_at.end(), check) && (!choice.worker || check(*choice.worker));
+}
+
+std::unique_ptr<Roster> LiveRoster::without(const std::vector<const proxy_worker*>& workers) const {
+    std::vector<Worker> readings = roster_->workers();
+    bool different = false;
+    for (std::size_t i = 0; i < readings.size(); ++i) {
+        if (!readings[i].usable || std::find(workers.begin(), workers.end(), workers_[i]) == workers.end()) continue;
+        readings[i].usable = false;
+        different = true;
+    }
+    return different ? std::make_unique<Roster>(std::move(readings)) : nullptr;
+}
+
+bool LiveRoster::somebody_may_be_back() noexcept {
+    for (std::size_t looks = std::min(looked_at_per_request, out_of_service_.size()); looks > 0; --looks) {
+        const std::size_t index = out_of_service_[next_to_look_at_];
+        next_to_look_at_ = (next_to_look_at_ + 1) % out_of_service_.size();
+
+        const proxy_worker& worker = *workers_[index];
+        const unsigned status = status_of(worker);
+        if (is_usable(status) != roster_->workers()[index].usable) return true;
+        // What ap_proxy_retry_worker() will see, for those that read_again() hands to it.
+        constexpr unsigned not_retried = PROXY_WORKER_STOPPED | PROXY_WORKER_DRAIN;
+        if ((status & PROXY_WORKER_IN_ERROR) && !(status & not_retried) &&
+            ((status & PROXY_WORKER_IGNORE_ERRORS) || apr_time_now() > worker.s->error_time + worker.s->retry))
+            return true;
+    }
+    return false;
+}
+
+}  // namespace lbsticky

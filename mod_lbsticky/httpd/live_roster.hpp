@@ -1,0 +1,58 @@
+// A roster that is kept true to what httpd's shared memory says of the workers.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "core/roster.hpp"
+#include "core/shared_state.hpp"
+#include "httpd/apache.hpp"
+
+namespace lbsticky {
+
+// One process' reading of the workers of one balancer. httpd changes their state in shared memory without a stamp, so
+// a reading is trusted only as far as it was checked:
+//
+//   - what a choice rests on is read again before the choice counts: still_true();
+//   - workers that could not serve are looked at again with each request, a few at a time;
+//   - everything is read again when the shared generation was raised (balancer-manager) or a worker came;
+//   - everything is compared once a second, for changes made by other modules.
+//
+// Every function needs the balancer's thread mutex, as lbmethods have it when mod_proxy_balancer calls them.
+class LiveRoster {
+public:
+    // Reads nothing yet. Both must outlive it.
+    LiveRoster(proxy_balancer& balancer, SharedState& shared) noexcept : balancer_(balancer), shared_(shared) {}
+
+    // The roster to choose from, for a request that came at `now`. O(1) unless something changed. Throws
+    // std::bad_alloc, std::length_error.
+    Roster& current(apr_time_t now, server_rec* server);
+
+    // Reads all workers; as httpd's own methods do, it lets those in error try again whose time has come. Returns a new
+    // roster if anything is different, else the one there was. Throws as current() does.
+    Roster& read_again(server_rec* server);
+
+    // Whether the worker chosen and those looked at are still as the roster says. The workers are indexes into it.
+    bool still_true(const Choice& choice, server_rec* server) noexcept;
+
+    // The current roster with these workers unable to serve; null if they are so already. Throws as current() does.
+    std::unique_ptr<Roster> without(const std::vector<const proxy_worker*>& workers) const;
+
+    // httpd's worker at an index of the roster.
+    proxy_worker* worker(std::size_t index) const noexcept { return workers_[index]; }
+
+private:
+    bool unchanged(std::size_t index) const noexcept;
+    bool somebody_may_be_back() noexcept;
+
+    proxy_balancer& balancer_;
+    SharedState& shared_;
+    std::unique_ptr<Roster> roster_;
+    std::vector<proxy_worker*> workers_;       // by index of the roster: in the order of their slots
+    std::vector<std::size_t> out_of_service_;  // those that cannot serve, and those that are draining
+    std::size_t next_to_look_at_ = 0;          // in out_of_service_
+    std::uint64_t generation_ = 0;
+    apr_time_t compared_ = 0;
+};
+
+}  // namespace lbsticky

@@ -1,0 +1,39 @@
+// The module record and its hooks, in the order in which they run. Nothing else.
+#include "httpd/directives.hpp"
+#include "httpd/manager.hpp"
+#include "httpd/provider.hpp"
+#include "httpd/startup.hpp"
+
+namespace {
+
+void register_hooks(apr_pool_t* pool) noexcept {
+    using namespace lbsticky;
+    static const char* const after_mod_proxy_balancer[] = {"mod_proxy_balancer.c", nullptr};
+
+    ap_register_provider(pool, PROXY_LBMETHOD, "sticky", "0", &provider);
+    register_change_filter();
+
+    // At the start. find_mod_proxy() registers Request::pre_request, with which the way of a request begins.
+    ap_hook_pre_config(find_mod_proxy, nullptr, nullptr, APR_HOOK_MIDDLE);
+    ap_hook_check_config(warn, nullptr, nullptr, APR_HOOK_LAST);
+    ap_hook_post_config(prepare_balancers, after_mod_proxy_balancer, nullptr, APR_HOOK_LAST);
+
+    // For a look into balancer-manager.
+    ap_hook_insert_filter(insert_change_filter, nullptr, nullptr, APR_HOOK_LAST);
+    ap_hook_handler(refresh_load, nullptr, nullptr, APR_HOOK_REALLY_FIRST);
+}
+
+}  // namespace
+
+extern "C" {
+AP_DECLARE_MODULE(lbmethod_sticky) = {
+    STANDARD20_MODULE_STUFF,
+    lbsticky::create_settings,  // per-directory configuration: <Proxy "balancer://…">
+    nullptr,
+    nullptr,
+    nullptr,
+    lbsticky::directives,
+    register_hooks,
+    0,
+};
+}

@@ -1,0 +1,37 @@
+// What this module uses of mod_proxy.
+//
+// None of it can be linked: Debian loads modules in alphabetical order, lbmethod_sticky before proxy, and httpd binds
+// every symbol of a module when it loads it. So it is looked up once all modules are loaded.
+#pragma once
+
+#include "httpd/apache.hpp"
+
+namespace lbsticky {
+
+struct ModProxyFunctions {
+    module* record;                                      // mod_proxy's own, to reach its configuration
+    decltype(&proxy_hook_pre_request) hook_pre_request;  // registers a hook that chooses the worker of a request
+    decltype(&proxy_run_pre_request) run_pre_request;    // runs them
+    APR_OPTIONAL_FN_TYPE(ap_proxy_retry_worker) * retry_worker;              // clears an error that is old enough
+    APR_OPTIONAL_FN_TYPE(proxy_balancer_get_best_worker) * get_best_worker;  // httpd's own scan over all workers
+};
+
+// Valid from a successful look_up_mod_proxy() until the configuration is unloaded.
+extern ModProxyFunctions mod_proxy;
+
+// Looks up everything; false if mod_proxy or mod_proxy_balancer is not loaded. For the pre_config hook: the parent is
+// single-threaded there, and all modules are loaded.
+bool look_up_mod_proxy() noexcept;
+
+// The proxy's configuration of a server.
+proxy_server_conf* proxy_configuration(const server_rec* server) noexcept;
+
+// Calls `visit(proxy_balancer&)` for each balancer of one server.
+template <typename Visit>
+void for_each_balancer(const server_rec* server, Visit&& visit) {
+    const apr_array_header_t* balancers = proxy_configuration(server)->balancers;
+    auto* balancer = reinterpret_cast<proxy_balancer*>(balancers->elts);
+    for (int i = 0; i < balancers->nelts; ++i) visit(balancer[i]);
+}
+
+}  // namespace lbsticky

@@ -1,0 +1,52 @@
+// The way of one request: what is decided for it, and what it leaves behind.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "core/affinity.hpp"
+#include "httpd/apache.hpp"
+
+namespace lbsticky {
+
+// The decision for a request. Its views are valid as long as the request.
+struct Decision {
+    proxy_worker* worker = nullptr;  // nobody: 503
+    Affinity affinity = Affinity::fresh;
+    Session session;
+};
+
+// What this module remembers of a request as long as it lasts. One thread at a time has a request.
+class Request {
+public:
+    // That of r, made at the first call.
+    static Request& of(request_rec* r);
+
+    // The hook that mod_proxy runs for the worker of a request, registered before mod_proxy_balancer's own: lets that
+    // one run, and then makes known what came of it, whoever decided.
+    static int pre_request(proxy_worker** worker, proxy_balancer** balancer, request_rec* r, proxy_server_conf* conf,
+                           char** url) noexcept;
+
+    // Decides who serves the request, nobody being null, and remembers why. For the lbmethod's finder: needs the
+    // balancer's thread mutex. Throws what std::exception is the base of; then nothing is decided.
+    proxy_worker* decide(proxy_balancer& balancer, request_rec* r);
+
+    // Remembers a worker, or nobody, that was found when decide() could not.
+    proxy_worker* fall_back_to(proxy_worker* worker) noexcept;
+
+private:
+    void choose_worker(proxy_worker** worker, proxy_balancer** balancer, request_rec* r, proxy_server_conf* conf,
+                       char** url, int& status);
+    static Decision decided_by_httpd(const proxy_balancer& balancer, proxy_worker* chosen, request_rec* r);
+    void conclude(proxy_balancer& balancer, proxy_worker* chosen, request_rec* r);
+    void count(const proxy_balancer& balancer, const Decision& decision) noexcept;
+
+    bool inside_ = false;                            // choose_worker() lets mod_proxy_balancer's hook run
+    std::vector<const proxy_worker*> failed_;        // asked for this request, in vain
+    std::optional<Decision> decision_;               // what the finder decided, if it was asked
+    std::atomic<std::uint64_t>* counted_ = nullptr;  // where the request was counted
+};
+
+}  // namespace lbsticky
