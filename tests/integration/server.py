@@ -1,0 +1,273 @@
+"""An httpd of its own for one test, and what curl gets from it."""
+
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import time
+
+MODULES = "/usr/lib/apache2/modules"
+
+# Modules that are not asked for by name in a test, beside the MPM.
+ALWAYS = """authn_core authz_core authz_host headers env setenvif status alias rewrite slotmem_shm
+            proxy proxy_http proxy_balancer lbmethod_byrequests""".split()
+
+# Lines of level warn and above that have nothing to do with what is tested.
+HARMLESS = [
+    r"AH00098: pid file .* overwritten",
+    r"AH10159: server is within MinSpareThreads",
+    r"AH00484: server reached MaxRequestWorkers",
+    r"AH00161: server reached MaxRequestWorkers",
+]
+
+# What httpd says when a backend does not answer.
+BACKEND_IS_DOWN = [
+    r"AH00957: .* attempt to connect to .* failed",
+    r"AH01114: .* failed to make connection to backend",
+    r"AH01102: error reading status line from remote server",
+    r"AH00898: Error reading from remote server",
+    r"AH00959: ap_proxy_connect_backend disabling worker",
+]
+
+
+def wait_until(condition, what, seconds=20):
+    """Polls; returns what the condition returned, or fails after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while True:
+        result = condition()
+        if result:
+            return result
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        time.sleep(0.02)
+
+
+def free_port(host="127.0.0.1"):
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return probe.getsockname()[1]
+
+
+class Answer:
+    """A response as curl printed it with --include (the last one, if there are several)."""
+
+    def __init__(self, text):
+        while True:
+            head, _, rest = text.partition("\r\n\r\n")
+            if not re.match(r"HTTP/\S+ (1\d\d|200 Connection established)", head):
+                break
+            text = rest
+        lines = head.split("\r\n")
+        self.status = int(lines[0].split()[1]) if lines[0].startswith("HTTP/") else 0
+        self.headers = [tuple(line.split(": ", 1)) for line in lines[1:] if ": " in line]
+        self.body = rest
+
+    def header(self, name):
+        """The value of the first header of that name, or None; httpd's "(null)" is None too."""
+        for key, value in self.headers:
+            if key.lower() == name.lower():
+                return None if value == "(null)" else value
+        return None
+
+    # What the module left in the environment; the configuration of every test shows it in these headers.
+    affinity = property(lambda self: self.header("X-Affinity"))
+    worker = property(lambda self: self.header("X-Worker"))
+    route = property(lambda self: self.header("X-Route"))
+    route_changed = property(lambda self: self.header("X-Route-Changed"))
+    session_sticky = property(lambda self: self.header("X-Session-Sticky"))
+    session_route = property(lambda self: self.header("X-Session-Route"))
+
+
+class Server:
+    """httpd in the foreground on a free loopback port, with a folder of its own.
+
+    configuration: what the test is about; `{port}` is not replaced, use ProxyPass and relative URLs.
+    modules:       names of further modules to load ("proxy_hcheck", "http2", …)
+    processes:     children; as many as that, all the time.
+    expected:      patterns of log lines of level warn and above that this test provokes.
+    """
+
+    def __init__(self, folder, module, configuration, mpm="event", modules=(), processes=2, expected=(),
+                 log_level="info lbmethod_sticky:debug", port=None, environment=None):
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir(parents=True)
+        (self.folder / "run").mkdir()
+        (self.folder / "htdocs").mkdir()
+        self.port = port or free_port()
+        self.process = None
+        self.mpm = mpm
+        self.module = module
+        self.modules = list(modules)
+        self.processes = processes
+        self.expected = list(expected)
+        self.log_level = log_level
+        self.environment = environment or {}
+        self.log_path = self.folder / "error.log"
+        self.conf_path = self.folder / "httpd.conf"
+        self.configure(configuration)
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    def configure(self, configuration):
+        """Writes the configuration file; in force with the next start() or graceful()."""
+        threads = {
+            "prefork": f"StartServers {self.processes}\nMinSpareServers {self.processes}\n"
+                       f"MaxSpareServers {self.processes}\nMaxRequestWorkers {self.processes}",
+        }.get(self.mpm, f"StartServers {self.processes}\nThreadsPerChild 16\nMinSpareThreads 1\n"
+                        f"MaxSpareThreads {16 * self.processes}\nServerLimit 16\n"
+                        f"MaxRequestWorkers {16 * self.processes}")
+        # As Debian does it, alphabetically: this module comes before mod_proxy.
+        loaded = sorted([f"mpm_{self.mpm}"] + ALWAYS + self.modules + ["lbmethod_sticky"])
+        paths = {name: f"{MODULES}/mod_{name}.so" for name in loaded} | {"lbmethod_sticky": self.module}
+        load = "\n".join(f"LoadModule {name}_module {paths[name]}" for name in loaded)
+        user = "User www-data\nGroup www-data" if os.geteuid() == 0 else ""
+        if os.geteuid() == 0:
+            os.chmod(self.folder, 0o755)
+        self.conf_path.write_text(f"""
+ServerRoot {self.folder}
+DefaultRuntimeDir {self.folder}/run
+PidFile {self.folder}/run/httpd.pid
+DocumentRoot {self.folder}/htdocs
+ServerName 127.0.0.1
+Listen 127.0.0.1:{self.port}
+ErrorLog {self.log_path}
+{load}
+
+{user}
+LogLevel {self.log_level}
+{threads}
+Header always set X-Affinity "%{{BALANCER_AFFINITY}}e"
+Header always set X-Worker "%{{BALANCER_WORKER_NAME}}e"
+Header always set X-Route "%{{BALANCER_WORKER_ROUTE}}e"
+Header always set X-Route-Changed "%{{BALANCER_ROUTE_CHANGED}}e"
+Header always set X-Session-Sticky "%{{BALANCER_SESSION_STICKY}}e"
+Header always set X-Session-Route "%{{BALANCER_SESSION_ROUTE}}e"
+{configuration}
+""")
+
+    def command(self, *arguments):
+        return ["apache2", "-f", str(self.conf_path), *arguments]
+
+    def surroundings(self):
+        return {**os.environ, **self.environment}
+
+    def start(self):
+        preload = os.environ.get("LBSTICKY_PRELOAD")
+        surroundings = self.surroundings()
+        if preload:
+            surroundings["LD_PRELOAD"] = f"{preload} {surroundings.get('LD_PRELOAD', '')}".strip()
+        with open(self.folder / "output", "ab") as output:
+            # A session of its own: httpd ends its whole process group when it stops.
+            self.process = subprocess.Popen(self.command("-DFOREGROUND"), stdout=output, stderr=output,
+                                            stdin=subprocess.DEVNULL, env=surroundings, start_new_session=True)
+        wait_until(lambda: self.process.poll() is not None or self.started() >= 1, "httpd is up")
+        assert self.process.poll() is None, f"httpd did not start: {self.output()}\n{self.log()}"
+
+    def check_configuration(self):
+        """(exit code, output) of `httpd -t`."""
+        result = subprocess.run(self.command("-t"), capture_output=True, text=True, env=self.surroundings())
+        return result.returncode, result.stdout + result.stderr
+
+    def output(self):
+        return (self.folder / "output").read_text(errors="replace")
+
+    def started(self):
+        return len(re.findall(r"resuming normal operations", self.log()))
+
+    def graceful(self):
+        """Restarts gracefully, and waits until the new generation is there."""
+        before = self.started()
+        self.process.send_signal(signal.SIGUSR1)
+        wait_until(lambda: self.started() > before, "httpd has restarted")
+
+    def stop(self):
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+                raise
+
+    def log(self):
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def decisions(self):
+        """The lines that the module wrote about requests, without what stands before them."""
+        return re.findall(r"\[lbmethod_sticky:debug\].*?(balancer://\S+: affinity .*)", self.log())
+
+    def complaints(self):
+        """Log lines of level warn and above that are not expected, and any reports of a sanitizer."""
+        allowed = [re.compile(pattern) for pattern in HARMLESS + self.expected]
+        lines = [line for line in self.log().splitlines()
+                 if re.search(r"\[[a-z0-9_]*:(warn|error|crit|alert|emerg)\]", line)
+                 or re.search(r"Sanitizer|runtime error:|exit signal|Segmentation", line)]
+        lines += [line for line in self.output().splitlines() if re.search(r"Sanitizer|runtime error:", line)]
+        return [line for line in lines if not any(pattern.search(line) for pattern in allowed)]
+
+    def check_log(self):
+        complaints = self.complaints()
+        assert not complaints, "unexpected in the error log:\n" + "\n".join(complaints)
+
+    # -- requests ------------------------------------------------------------------------------------------------
+
+    def curl(self, path="/", *arguments, cookie=None, url=None):
+        """One request with curl; `arguments` are curl's own. An Answer."""
+        command = ["curl", "--silent", "--show-error", "--include", "--max-time", "60", *arguments]
+        if cookie is not None:
+            command += ["--cookie", cookie]
+        # Bytes beyond ASCII pass as they are.
+        result = subprocess.run(command + [(url or self.url) + path], capture_output=True)
+        assert result.returncode == 0, f"{command}: {result.stderr.decode(errors='replace')}"
+        return Answer(result.stdout.decode("latin-1"))
+
+    def bodies(self, count, *arguments, cookie=None, path="/"):
+        """The bodies of `count` requests, made one after the other by one curl, each on a connection of its own."""
+        command = ["curl", "--silent", "--show-error", "--max-time", "60", "--no-keepalive", "--header",
+                   "Connection: close", "--write-out", "\n", *arguments]
+        if cookie is not None:
+            command += ["--cookie", cookie]
+        separator = "&" if "?" in path else "?"
+        result = subprocess.run(command + [f"{self.url}{path}{separator}n=[1-{count}]"], capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr
+        return result.stdout.split()
+
+    # -- balancer-manager ----------------------------------------------------------------------------------------
+
+    def manager(self, balancer, worker=None, **form):
+        """Changes something in balancer-manager, as its page's own form does. The Answer."""
+        page = self.curl("/balancer-manager").body
+        nonce = re.search(rf"b={re.escape(balancer)}[^\"']*?nonce=([-0-9a-f]+)", page).group(1)
+        fields = {"b": balancer, "nonce": nonce, **form}
+        if worker:
+            fields["w"] = worker
+        data = [item for key, value in fields.items() for item in ("--data-urlencode", f"{key}={value}")]
+        return self.curl("/balancer-manager", "--referer", f"{self.url}/balancer-manager", *data)
+
+
+MANAGER = """
+ProxyPass /balancer-manager !
+<Location "/balancer-manager">
+    SetHandler balancer-manager
+    Require local
+</Location>
+"""
+
+
+def cluster(*members, settings="lbmethod=sticky", name="mycluster", more="", path="/"):
+    """A balancer on `path`: members are lines after BalancerMember, `more` further lines in its section."""
+    lines = "\n".join(f"    BalancerMember {member}" for member in members)
+    return f"""{MANAGER if path == "/" else ""}
+<Proxy "balancer://{name}">
+{lines}
+    ProxySet {settings}
+    {more}
+</Proxy>
+ProxyPass {path} balancer://{name}/
+ProxyPassReverse {path} balancer://{name}/
+"""
