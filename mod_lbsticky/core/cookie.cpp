@@ -3,10 +3,21 @@
 namespace lbsticky {
 namespace {
 
+bool is_blank(char c) noexcept {
+    return c == ' ' || c == '\t';
+}
+
 std::string_view without_blanks_around(std::string_view text) noexcept {
-    const auto first = text.find_first_not_of(" \t");
-    if (first == std::string_view::npos) return {};
-    return text.substr(first, text.find_last_not_of(" \t") - first + 1);
+    while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
+    while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
+    return text;
+}
+
+// Takes what stands before the first `separator` off the text, and the separator; all of it if there is none.
+std::string_view take_until(char separator, std::string_view& text) noexcept {
+    const std::string_view piece = text.substr(0, text.find(separator));
+    text.remove_prefix(piece.size() < text.size() ? piece.size() + 1 : piece.size());
+    return piece;
 }
 
 std::string_view unquoted(std::string_view value) noexcept {
@@ -17,11 +28,10 @@ std::string_view unquoted(std::string_view value) noexcept {
 }  // namespace
 
 std::optional<Cookie> CookieReader::next() noexcept {
-    while (!rest_.empty()) {
-        std::size_t end = 0;
-        while (end < rest_.size() && rest_[end] != ';' && rest_[end] != ',') ++end;
-        const std::string_view pair = rest_.substr(0, end);
-        rest_.remove_prefix(end < rest_.size() ? end + 1 : end);
+    // Hardly any header has a comma: looking for one character at a time lets memchr() do the work.
+    while (!rest_.empty() || !pairs_.empty()) {
+        if (pairs_.empty()) pairs_ = take_until(';', rest_);
+        const std::string_view pair = take_until(',', pairs_);
 
         const auto equals = pair.find('=');
         if (equals == std::string_view::npos) continue;

@@ -25,7 +25,8 @@ public:
     std::optional<Cookie> next() noexcept;
 
 private:
-    std::string_view rest_;
+    std::string_view rest_;   // behind the next `;`
+    std::string_view pairs_;  // before it: cookies that are separated by commas
 };
 
 // Whether `name` may be the name of a cookie: a token of RFC 9110, section 5.6.2 (as RFC 6265 demands).

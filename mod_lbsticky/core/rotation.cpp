@@ -10,7 +10,8 @@ namespace lbsticky {
 namespace {
 
 std::vector<std::uint64_t> shares_of_a_cycle(std::span<const std::uint32_t> weights) {
-    std::uint64_t divisor = 0;
+    if (weights.empty()) return {};
+    std::uint64_t divisor = weights.front();
     std::uint64_t sum = 0;
     for (const auto weight : weights) {
         if (weight == 0) throw std::invalid_argument("a weight of 0");
@@ -18,8 +19,6 @@ std::vector<std::uint64_t> shares_of_a_cycle(std::span<const std::uint32_t> weig
         sum += weight;
     }
     std::vector<std::uint64_t> shares(weights.begin(), weights.end());
-    if (shares.empty()) return shares;
-
     const std::uint64_t cap = Rotation::max_cycle(weights.size());
     const bool fits = sum / divisor <= cap;
     for (auto& share : shares)
@@ -52,16 +51,17 @@ std::vector<std::uint16_t> order_of_a_cycle(const std::vector<std::uint64_t>& sh
         next_due[worker] = std::exchange(head, worker);
     };
 
-    using Due = std::pair<double, std::uint32_t>;  // deadline, then the lower index
-    std::priority_queue<Due, std::vector<Due>, std::greater<>> due;
+    // The deadline, in units of 2^-26 (a cycle is at most 2^21 long), and behind it the index: the lower one goes first
+    // where deadlines are the same.
+    std::priority_queue<std::uint64_t, std::vector<std::uint64_t>, std::greater<>> due;
     for (std::uint32_t worker = 0; worker < shares.size(); ++worker) schedule(worker, 1);
     for (std::uint64_t time = 1; time <= cycle; ++time) {
         for (auto worker = first_due[time]; worker != nobody; worker = next_due[worker]) {
             const double deadline =
                 static_cast<double>(((picked[worker] + 1) * d - 1) * cycle) / static_cast<double>(d * shares[worker]);
-            due.emplace(deadline, worker);
+            due.push(static_cast<std::uint64_t>(deadline * 0x1p26) << 16 | worker);
         }
-        const std::uint32_t worker = due.top().second;
+        const std::uint32_t worker = due.top() & 0xffff;
         due.pop();
         order.push_back(static_cast<std::uint16_t>(worker));
         if (++picked[worker] < shares[worker]) schedule(worker, time + 1);

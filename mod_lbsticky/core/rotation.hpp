@@ -1,6 +1,7 @@
 // Weighted round robin as a pure function of a ticket.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -54,10 +55,9 @@ public:
 
     std::size_t cycle() const noexcept { return order_.size(); }
 
-    // The longest cycle built for so many workers, but for rounding: long enough to tell the smallest share from the
-    // next, short enough to be built in milliseconds.
+    // About the longest cycle built for so many workers: a few milliseconds' worth.
     static std::uint64_t max_cycle(std::size_t workers) noexcept {
-        return workers > 2048 ? 32 * static_cast<std::uint64_t>(workers) : 65536;
+        return std::max<std::uint64_t>(32768, 32 * static_cast<std::uint64_t>(workers));
     }
 
 private:

@@ -5,26 +5,16 @@
 namespace lbsticky {
 namespace {
 
-// Looks for `name=value` among the pieces of `text` that `delimiters` separate; the first piece is one of them only
-// if `from_start` says so. A value also ends at any of `ends`.
-std::optional<std::string_view> find_pair(std::string_view text, std::string_view name, std::string_view delimiters,
-                                          std::string_view ends, bool from_start) noexcept {
-    std::size_t begin = 0;
-    if (!from_start) {
-        begin = text.find_first_of(delimiters);
-        if (begin == std::string_view::npos) return std::nullopt;
-        ++begin;
-    }
-    while (begin < text.size()) {
-        const std::size_t end = std::min(text.find_first_of(delimiters, begin), text.size());
-        const std::string_view piece = text.substr(begin, end - begin);
-        begin = end + 1;
-        if (piece.size() <= name.size() || !piece.starts_with(name) || piece[name.size()] != '=') continue;
-        std::string_view value = piece.substr(name.size() + 1);
-        value = value.substr(0, value.find_first_of(ends));
-        if (!value.empty()) return value;
-    }
-    return std::nullopt;
+// If the piece is `name=value` with a value: that value.
+std::optional<std::string_view> value_of(std::string_view piece, std::string_view name) noexcept {
+    if (piece.size() < name.size() + 2 || piece[name.size()] != '=' || !piece.starts_with(name)) return std::nullopt;
+    return piece.substr(name.size() + 1);
+}
+
+// A piece of a query ends at any of these: `&` as forms have it, `;` as W3C recommended once, and `?` as in URLs that
+// were put together carelessly.
+bool ends_pair(char c) noexcept {
+    return c == '&' || c == ';' || c == '?';
 }
 
 }  // namespace
@@ -39,12 +29,20 @@ std::optional<SessionName> parse_session_name(std::string_view text) noexcept {
 }
 
 std::optional<std::string_view> find_parameter(std::string_view url, std::string_view name) noexcept {
-    if (name.empty()) return std::nullopt;
-    const auto question = url.find('?');
+    const auto question = std::min(url.find('?'), url.size());
     const std::string_view path = url.substr(0, question);
-    if (const auto value = find_pair(path, name, ";", "/", false)) return value;
-    if (question == std::string_view::npos) return std::nullopt;
-    return find_pair(url.substr(question + 1), name, "&;?", "", true);
+    for (auto at = path.find(';'); at != std::string_view::npos; at = path.find(';', at + 1)) {
+        const std::string_view rest = path.substr(at + 1);
+        const auto end = std::find_if(rest.begin(), rest.end(), [](char c) { return c == ';' || c == '/'; });
+        if (const auto value = value_of({rest.begin(), end}, name)) return value;
+    }
+    for (std::string_view query = url.substr(question); !query.empty();) {
+        query.remove_prefix(1);  // what ended the piece before
+        const std::string_view piece(query.begin(), std::find_if(query.begin(), query.end(), ends_pair));
+        if (const auto value = value_of(piece, name)) return value;
+        query.remove_prefix(piece.size());
+    }
+    return std::nullopt;
 }
 
 RouteCandidates::RouteCandidates(std::string_view value, char separator) noexcept

@@ -12,6 +12,11 @@ namespace {
 // each request sees the first moment at which one can serve again.
 constexpr std::size_t looked_at_per_request = 8;
 
+// Everything is compared after a second: a change by another module is noticed that soon. Requests do not come in the
+// order of their times, so that one is older is no reason; unless it is so by that much that the clock was set back.
+constexpr apr_time_t compared_after = apr_time_from_sec(1);
+constexpr apr_time_t set_back = apr_time_from_sec(60);
+
 unsigned status_of(const proxy_worker& worker) noexcept {
     return std::atomic_ref<unsigned>(worker.s->status).load(std::memory_order_relaxed);
 }
@@ -50,7 +55,7 @@ bool still_reads(const proxy_worker& worker, const Worker& reading) noexcept {
 Roster& LiveRoster::current(apr_time_t now, server_rec* server) {
     const bool current = roster_ && generation_ == shared_.generation().load(std::memory_order_acquire) &&
                          workers_.size() == static_cast<std::size_t>(balancer_.workers->nelts) &&
-                         now - compared_ < APR_USEC_PER_SEC && now >= compared_ && !somebody_may_be_back();
+                         now - compared_ < compared_after && compared_ - now < set_back && !somebody_may_be_back();
     if (current) return *roster_;
     compared_ = now;
     return read_again(server);
@@ -62,6 +67,7 @@ Roster& LiveRoster::read_again(server_rec* server) {
 
     // Processes may have learned of added members in different orders: that of the slots is the same for all.
     std::vector<proxy_worker*> workers;
+    workers.reserve(static_cast<std::size_t>(balancer_.workers->nelts));
     for (int i = 0; i < balancer_.workers->nelts; ++i)
         workers.push_back(APR_ARRAY_IDX(balancer_.workers, i, proxy_worker*));
     const auto by_slot = [](const proxy_worker* a, const proxy_worker* b) { return a->s->index < b->s->index; };

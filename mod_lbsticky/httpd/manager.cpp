@@ -23,9 +23,12 @@ bool is_handled_by(const request_rec* r, const char* handler) noexcept {
 }
 
 apr_status_t announce_changes(ap_filter_t* filter, apr_bucket_brigade* answer) noexcept {
-    for_each_balancer(filter->r->server, [](const proxy_balancer& balancer) {
-        if (Balancer* own = Balancer::of(balancer)) own->shared.generation().fetch_add(1, std::memory_order_release);
-    });
+    // Of all servers: virtual hosts share the workers of balancers that they inherit.
+    for (const server_rec* server = ap_server_conf; server; server = server->next)
+        for_each_balancer(server, [](const proxy_balancer& balancer) {
+            if (Balancer* own = Balancer::of(balancer))
+                own->shared.generation().fetch_add(1, std::memory_order_release);
+        });
     ap_filter_t* next = filter->next;
     ap_remove_output_filter(filter);
     return ap_pass_brigade(next, answer);
@@ -53,7 +56,7 @@ void insert_change_filter(request_rec* r) noexcept {
 
 int refresh_load(request_rec* r) noexcept {
     if (!is_handled_by(r, "balancer-manager") && !is_handled_by(r, "server-status")) return DECLINED;
-    for_each_balancer(r->server, [r](proxy_balancer& balancer) {
+    const auto refresh = [r](proxy_balancer& balancer) {
         if (!is_ours(balancer) || PROXY_THREAD_LOCK(&balancer) != APR_SUCCESS) return;
         guarded(
             [&] {
@@ -65,7 +68,8 @@ int refresh_load(request_rec* r) noexcept {
                 return 0;
             });
         PROXY_THREAD_UNLOCK(&balancer);
-    });
+    };
+    for (const server_rec* server = ap_server_conf; server; server = server->next) for_each_balancer(server, refresh);
     return DECLINED;
 }
 

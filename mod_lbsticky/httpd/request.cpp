@@ -103,7 +103,8 @@ proxy_worker* Request::decide(proxy_balancer& balancer, request_rec* r) {
     for (bool again = false;; again = true) {
         if (!failed_.empty() && (reduced = live.without(failed_))) roster = reduced.get();
         choice = choose(question, *roster, tickets);
-        if (again || (choice.worker && live.still_true(choice, r->server))) break;
+        const bool decided = choice.worker || choice.affinity == Affinity::refused;
+        if (again || (decided && live.still_true(choice, r->server))) break;
         roster = &live.read_again(r->server);
     }
 
@@ -117,16 +118,20 @@ proxy_worker* Request::fall_back_to(proxy_worker* worker) noexcept {
     return worker;
 }
 
-// What mod_proxy_balancer decided by stickysession= without asking the lbmethod: on a worker if the route has one that
-// serves or is redirected, else, with nofailover=On, against any.
+// What mod_proxy_balancer decided by stickysession= without asking the lbmethod: for a worker if the route has one that
+// serves or is redirected, else, with nofailover=On, for nobody.
 Decision Request::decided_by_httpd(const proxy_balancer& balancer, proxy_worker* chosen, request_rec* r) {
     static const Roster nobody{{}};
-    const Balancer* own = Balancer::of(balancer);
-    SessionName from_stickysession{balancer.s->sticky, balancer.s->sticky_path};
-    Question question = own ? question_of(balancer, *own, r, from_stickysession) : Question{};
-    question.names = {&from_stickysession, 1};
+    const SessionName name{balancer.s->sticky, balancer.s->sticky_path};
+    Question question;
+    question.cookies = view(apr_table_get(r->headers_in, "Cookie"));
+    question.url = view(r->unparsed_uri);
+    question.names = {&name, 1};
     Decision decision{chosen, Affinity::refused, find_session(question, nobody)};
-    if (chosen) decision.affinity = decision.session.route == chosen->s->route ? Affinity::route : Affinity::failover;
+    if (chosen) {
+        const char* route = apr_table_get(r->subprocess_env, "BALANCER_SESSION_ROUTE");
+        decision.affinity = view(route) == chosen->s->route ? Affinity::route : Affinity::failover;
+    }
     return decision;
 }
 

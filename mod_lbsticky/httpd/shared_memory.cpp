@@ -1,5 +1,6 @@
 #include "httpd/shared_memory.hpp"
 
+#include <memory>
 #include <stdexcept>
 #include <string>
 
@@ -32,15 +33,16 @@ apr_hash_t* segments(apr_pool_t* process) noexcept {
 }
 
 Segment* create(std::size_t slots, apr_pool_t* process) {
-    constexpr std::size_t line = alignof(SharedState);
+    const std::size_t size = SharedState::bytes(slots);
+    std::size_t space = size + alignof(SharedState);
     auto* segment = static_cast<Segment*>(apr_pcalloc(process, sizeof(Segment)));
-    const apr_status_t status = apr_shm_create(&segment->memory, SharedState::bytes(slots) + line, nullptr, process);
+    const apr_status_t status = apr_shm_create(&segment->memory, space, nullptr, process);
     if (status != APR_SUCCESS) {
         char reason[128];
         throw std::runtime_error(std::string("no shared memory: ") + apr_strerror(status, reason, sizeof(reason)));
     }
-    const auto base = reinterpret_cast<std::uintptr_t>(apr_shm_baseaddr_get(segment->memory));
-    segment->state = SharedState::create(reinterpret_cast<void*>((base + line - 1) & ~(line - 1)), slots);
+    void* start = apr_shm_baseaddr_get(segment->memory);
+    segment->state = SharedState::create(std::align(alignof(SharedState), size, start, space), slots);
     return segment;
 }
 
