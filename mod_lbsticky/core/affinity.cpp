@@ -37,8 +37,10 @@ std::optional<std::size_t> redirected(const Roster& roster, std::size_t named, C
         const std::string& redirect = roster.workers()[named].redirect;
         const auto next = redirect.empty() ? std::nullopt : roster.find(redirect);
         if (!next) return std::nullopt;
-        if (const auto worker = serving(roster, *next, &choice); worker && !roster.workers()[*worker].draining)
-            return worker;
+        for (std::optional<std::size_t> worker = next; worker; worker = roster.same_route(*worker)) {
+            choice.look_at(*worker);
+            if (roster.workers()[*worker].usable && !roster.workers()[*worker].draining) return worker;
+        }
         named = *next;
     }
     return std::nullopt;

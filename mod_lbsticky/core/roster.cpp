@@ -1,6 +1,7 @@
 #include "core/roster.hpp"
 
 #include <map>
+#include <numeric>
 #include <stdexcept>
 #include <utility>
 
@@ -64,6 +65,7 @@ Roster::Roster(std::vector<Worker> workers)
 
     by_route_.reserve(workers_.size());
     same_route_.resize(workers_.size());
+    std::iota(same_route_.begin(), same_route_.end(), std::uint16_t{0});
     for (const bool standby : {true, false}) {
         for (std::size_t i = workers_.size(); i-- > 0;) {
             if (workers_[i].standby != standby || workers_[i].route.empty()) continue;

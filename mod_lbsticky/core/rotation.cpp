@@ -9,6 +9,23 @@
 namespace lbsticky {
 namespace {
 
+// Shares that are proportional to the weights, with a sum of about `cycle`: rounded down, at least 1, and what is left
+// goes to those that lost most (the method of largest remainders).
+std::vector<std::uint64_t> rounded_to(std::uint64_t cycle, std::span<const std::uint32_t> weights, std::uint64_t sum) {
+    std::vector<std::uint64_t> shares;
+    std::vector<std::pair<std::uint64_t, std::size_t>> lost;
+    std::uint64_t given = 0;
+    for (std::size_t worker = 0; worker < weights.size(); ++worker) {
+        const std::uint64_t exact = weights[worker] * cycle;  // times sum
+        shares.push_back(std::max<std::uint64_t>(1, exact / sum));
+        given += shares.back();
+        if (exact >= sum) lost.emplace_back(exact % sum, worker);
+    }
+    std::stable_sort(lost.begin(), lost.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+    for (std::size_t i = 0; i < lost.size() && given < cycle; ++i, ++given) ++shares[lost[i].second];
+    return shares;
+}
+
 std::vector<std::uint64_t> shares_of_a_cycle(std::span<const std::uint32_t> weights) {
     if (weights.empty()) return {};
     std::uint64_t divisor = weights.front();
@@ -18,11 +35,10 @@ std::vector<std::uint64_t> shares_of_a_cycle(std::span<const std::uint32_t> weig
         divisor = std::gcd(divisor, std::uint64_t{weight});
         sum += weight;
     }
+    const std::uint64_t longest = Rotation::max_cycle(weights.size());
+    if (sum / divisor > longest) return rounded_to(longest, weights, sum);
     std::vector<std::uint64_t> shares(weights.begin(), weights.end());
-    const std::uint64_t cap = Rotation::max_cycle(weights.size());
-    const bool fits = sum / divisor <= cap;
-    for (auto& share : shares)
-        share = fits ? share / divisor : std::max<std::uint64_t>(1, (share * cap + sum / 2) / sum);
+    for (auto& share : shares) share /= divisor;
     return shares;
 }
 

@@ -29,6 +29,7 @@ std::optional<SessionName> parse_session_name(std::string_view text) noexcept {
 }
 
 std::optional<std::string_view> find_parameter(std::string_view url, std::string_view name) noexcept {
+    if (name.empty()) return std::nullopt;
     const auto question = std::min(url.find('?'), url.size());
     const std::string_view path = url.substr(0, question);
     for (auto at = path.find(';'); at != std::string_view::npos; at = path.find(';', at + 1)) {

@@ -27,25 +27,28 @@ bool SharedState::claim(std::size_t slot, std::string_view url) noexcept {
 std::array<std::uint64_t, affinities> SharedState::totals() const noexcept {
     std::array<std::uint64_t, affinities> sums{};
     sums[static_cast<std::size_t>(Affinity::refused)] = refused_.load(std::memory_order_relaxed);
-    for (std::size_t slot = 0; slot < slots_; ++slot)
-        for (std::size_t i = 0; i < affinities; ++i)
-            sums[i] += tallies()[slot].requests[i].load(std::memory_order_relaxed);
+    const auto add = [&sums](const auto& counts) {
+        for (std::size_t i = 0; i < affinities; ++i) sums[i] += counts[i].load(std::memory_order_relaxed);
+    };
+    add(gone_);
+    for (std::size_t slot = 0; slot < slots_; ++slot) add(tallies()[slot].requests);
     return sums;
 }
 
 void SharedState::inherit(const SharedState& old) noexcept {
-    tickets_.store(old.tickets_.load(std::memory_order_relaxed), std::memory_order_relaxed);
-    refused_.store(old.refused_.load(std::memory_order_relaxed), std::memory_order_relaxed);
-    for (std::size_t slot = 0; slot < slots_; ++slot) {
-        WorkerTally& to = tallies()[slot];
-        const std::uint64_t owner = to.owner.load(std::memory_order_relaxed);
-        for (std::size_t other = 0; owner != 0 && other < old.slots_; ++other) {
-            const WorkerTally& from = old.tallies()[other];
-            if (from.owner.load(std::memory_order_relaxed) != owner) continue;
-            for (std::size_t i = 0; i < affinities; ++i)
-                to.requests[i].store(from.requests[i].load(std::memory_order_relaxed), std::memory_order_relaxed);
-            break;
-        }
+    const auto add = [](std::atomic<std::uint64_t>& to, const std::atomic<std::uint64_t>& from) {
+        to.fetch_add(from.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    };
+    add(tickets_, old.tickets_);
+    add(refused_, old.refused_);
+    for (std::size_t i = 0; i < affinities; ++i) add(gone_[i], old.gone_[i]);
+    for (std::size_t other = 0; other < old.slots_; ++other) {
+        const WorkerTally& from = old.tallies()[other];
+        const std::uint64_t owner = from.owner.load(std::memory_order_relaxed);
+        auto* to = &gone_;
+        for (std::size_t slot = 0; owner != 0 && slot < slots_; ++slot)
+            if (tallies()[slot].owner.load(std::memory_order_relaxed) == owner) to = &tallies()[slot].requests;
+        for (std::size_t i = 0; i < affinities; ++i) add((*to)[i], from.requests[i]);
     }
 }
 

@@ -32,10 +32,10 @@ public:
     // Makes a state in memory of at least bytes(slots), zeroed, aligned to 64 bytes.
     static SharedState* create(void* memory, std::size_t slots) noexcept;
 
-    // Whether this still is what create() made, by this version of the layout. One load.
-    bool intact() const noexcept { return mark_.load(std::memory_order_relaxed) == mark; }
-
-    std::size_t slots() const noexcept { return slots_; }
+    // Whether this still is what create() made for so many slots, by this version of the layout. O(1).
+    bool intact(std::size_t slots) const noexcept {
+        return mark_.load(std::memory_order_relaxed) == mark && slots_ == slots;
+    }
 
     // Raised when anything about the workers may have changed: whoever has seen a lower one looks at them again.
     std::atomic<std::uint64_t>& generation() noexcept { return generation_; }
@@ -53,7 +53,7 @@ public:
     // The tally of a slot; nothing for a slot that is not there. O(1).
     WorkerTally* tally(std::size_t slot) noexcept { return slot < slots_ ? &tallies()[slot] : nullptr; }
 
-    // Sums over all workers, by affinity; `refused` included.
+    // Sums over all workers, those that are gone and `refused` included, by affinity. They never go down.
     std::array<std::uint64_t, affinities> totals() const noexcept;
 
     // Takes over rotation and counts from a state that this one replaces: same balancer, other slots.
@@ -71,6 +71,7 @@ private:
     std::atomic<std::uint64_t> generation_;
     alignas(64) std::atomic<std::uint64_t> tickets_;
     alignas(64) std::atomic<std::uint64_t> refused_;
+    std::array<std::atomic<std::uint64_t>, affinities> gone_;  // counts of workers that are in no slot any more
 };
 
 }  // namespace lbsticky

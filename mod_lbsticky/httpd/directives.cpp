@@ -1,6 +1,9 @@
 #include "httpd/directives.hpp"
 
+#include <algorithm>
+#include <cstring>
 #include <new>
+#include <string_view>
 
 #include "httpd/guard.hpp"
 #include "httpd/mod_proxy_functions.hpp"
@@ -30,27 +33,35 @@ const char* refuse_other_places(const cmd_parms* cmd) noexcept {
     if (section && ap_cstr_casecmp(section->directive, "<Proxy") == 0 && cmd->path &&
         ap_cstr_casecmpn(cmd->path, BALANCER_PREFIX, sizeof(BALANCER_PREFIX) - 1) == 0)
         return nullptr;
-    return apr_psprintf(cmd->pool, "%s is allowed only inside <Proxy \"balancer://...\">, not %s%s%s", cmd->cmd->name,
-                        section ? "inside " : "at the top level", section ? section->directive : "",
-                        section ? ">" : "");
+    return apr_pstrcat(cmd->pool, cmd->cmd->name, " is allowed only inside <Proxy \"balancer://...\">, not ",
+                       section ? apr_pstrcat(cmd->pool, "inside ", section->directive, " ", section->args, nullptr)
+                               : "at the top level",
+                       nullptr);
 }
 
-const char* set_session(cmd_parms* cmd, void* section, const char* argument) noexcept {
+const char* set_session(cmd_parms* cmd, void* section, const char* arguments) noexcept {
     if (const char* refusal = refuse_other_places(cmd)) return refusal;
-    const auto name = parse_session_name(argument);
-    if (!name)
-        return apr_psprintf(cmd->pool,
-                            "%s: '%s' is not allowed: NAME or NAME|PARAM, each of letters, digits and any of "
-                            "!#$%%&'*+-.^_`~",
-                            cmd->cmd->name, argument);
-    return guarded(
-        [&]() -> const char* {
-            auto& names = static_cast<Settings*>(section)->session_names;
-            if (!names) names.emplace();
-            names->push_back(*name);
-            return nullptr;
-        },
-        [&](const char* why) { return static_cast<const char*>(apr_pstrdup(cmd->pool, why)); });
+    const auto keep = [&]() -> const char* {
+        std::vector<SessionName> named;
+        do {
+            const char* argument = ap_getword_conf(cmd->pool, &arguments);
+            if (!*argument)
+                return apr_pstrcat(cmd->pool, cmd->cmd->name,
+                                   " takes one or more of NAME or NAME|PARAM (a cookie, a path parameter)", nullptr);
+            const auto name = parse_session_name(argument);
+            if (!name)
+                return apr_pstrcat(cmd->pool, cmd->cmd->name, ": '", argument,
+                                   "' is not allowed: NAME or NAME|PARAM, each of letters, digits and any of "
+                                   "!#$%&'*+-.^_`~",
+                                   nullptr);
+            named.push_back(*name);
+        } while (*arguments);
+        auto& names = static_cast<Settings*>(section)->session_names;
+        if (!names) names.emplace();
+        names->insert(names->end(), named.begin(), named.end());
+        return nullptr;
+    };
+    return guarded(keep, [&](const char* why) { return static_cast<const char*>(apr_pstrdup(cmd->pool, why)); });
 }
 
 const char* set_hash(cmd_parms* cmd, void* section, const char* argument) noexcept {
@@ -74,9 +85,9 @@ cmd_func any_function(Function* function) noexcept {
 }  // namespace
 
 const command_rec directives[] = {
-    AP_INIT_ITERATE("LBStickySession", any_function(set_session), nullptr, anywhere,
-                    "where the application's session id stands: one or more of NAME or NAME|PARAM (a cookie, a path "
-                    "parameter)"),
+    AP_INIT_RAW_ARGS("LBStickySession", any_function(set_session), nullptr, anywhere,
+                     "where the application's session id stands: one or more of NAME or NAME|PARAM (a cookie, a path "
+                     "parameter)"),
     AP_INIT_TAKE1("LBStickyHash", any_function(set_hash), nullptr, anywhere,
                   "whether a session id without a known route is placed by consistent hashing: on or off"),
     {},
@@ -103,7 +114,10 @@ bool section_names(ap_conf_vector_t* section, const proxy_balancer& balancer) no
     const auto* proxy = static_cast<const proxy_dir_conf*>(ap_get_module_config(section, mod_proxy.record));
     if (!proxy->p || proxy->r) return false;
     if (proxy->p_is_fnmatch) return apr_fnmatch(proxy->p, balancer.s->name, APR_FNM_CASE_BLIND) == APR_SUCCESS;
-    return ap_cstr_casecmp(proxy->p, balancer.s->name) == 0;
+    // A slash behind the name changes nothing.
+    const std::string_view name = balancer.s->name;
+    const std::string_view rest = std::string_view(proxy->p).substr(std::min(name.size(), std::strlen(proxy->p)));
+    return ap_cstr_casecmpn(proxy->p, name.data(), name.size()) == 0 && (rest.empty() || rest == "/");
 }
 
 Settings settings_for(const proxy_balancer& balancer, const proxy_server_conf& configuration) {

@@ -66,7 +66,8 @@ Roster& LiveRoster::read_again(server_rec* server) {
     const std::uint64_t generation = shared_.generation().load(std::memory_order_acquire);
 
     // Processes may have learned of added members in different orders: that of the slots is the same for all.
-    std::vector<proxy_worker*> workers;
+    std::vector<proxy_worker*>& workers = reading_;
+    workers.clear();
     workers.reserve(static_cast<std::size_t>(balancer_.workers->nelts));
     for (int i = 0; i < balancer_.workers->nelts; ++i)
         workers.push_back(APR_ARRAY_IDX(balancer_.workers, i, proxy_worker*));
@@ -90,7 +91,8 @@ Roster& LiveRoster::read_again(server_rec* server) {
             if (!readings.back().usable || readings.back().draining) out_of_service.push_back(i);
         }
         roster_ = std::make_unique<Roster>(std::move(readings));
-        workers_ = std::move(workers);
+        workers_.swap(workers);
+        workers.reserve(workers_.size());
         out_of_service_ = std::move(out_of_service);
         next_to_look_at_ = 0;
     }

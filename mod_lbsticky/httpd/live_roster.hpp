@@ -49,6 +49,7 @@ private:
     SharedState& shared_;
     std::unique_ptr<Roster> roster_;
     std::vector<proxy_worker*> workers_;       // by index of the roster: in the order of their slots
+    std::vector<proxy_worker*> reading_;       // kept for its memory: to find that nothing has changed takes none
     std::vector<std::size_t> out_of_service_;  // those that cannot serve, and those that are draining
     std::size_t next_to_look_at_ = 0;          // in out_of_service_
     std::uint64_t generation_ = 0;

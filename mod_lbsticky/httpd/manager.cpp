@@ -36,7 +36,7 @@ apr_status_t announce_changes(ap_filter_t* filter, apr_bucket_brigade* answer) n
 
 void write_load(proxy_balancer& balancer, server_rec* server) {
     Balancer* own = Balancer::of(balancer);
-    if (!own || !own->shared.intact()) return;
+    if (!own || !own->is_intact()) return;
     const Roster& roster = own->roster.current(apr_time_now(), server);
     const auto owed = roster.owed(own->shared.tickets().load(std::memory_order_relaxed));
     for (std::size_t i = 0; i < owed.size(); ++i) own->roster.worker(i)->s->lbstatus = owed[i];
@@ -70,6 +70,8 @@ int refresh_load(request_rec* r) noexcept {
         PROXY_THREAD_UNLOCK(&balancer);
     };
     for (const server_rec* server = ap_server_conf; server; server = server->next) for_each_balancer(server, refresh);
+    // Virtual hosts share the workers of balancers that they inherit: the one that shows the page comes last.
+    for_each_balancer(r->server, refresh);
     return DECLINED;
 }
 

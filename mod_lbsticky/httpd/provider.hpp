@@ -1,6 +1,8 @@
 // The lbmethod "sticky".
 #pragma once
 
+#include <cstring>
+
 #include "httpd/apache.hpp"
 
 namespace lbsticky {
@@ -8,9 +10,10 @@ namespace lbsticky {
 // What is registered as PROXY_LBMETHOD "sticky".
 extern const proxy_balancer_method provider;
 
-// Whether a balancer has this method now. It can be changed in balancer-manager.
+// Whether a balancer has this method now: it can be changed in balancer-manager. Asks shared memory, since a process
+// has balancer.lbmethod brought up to date only with the next request for the balancer.
 inline bool is_ours(const proxy_balancer& balancer) noexcept {
-    return balancer.lbmethod == &provider;
+    return std::strcmp(balancer.s->lbpname, provider.name) == 0;
 }
 
 }  // namespace lbsticky

@@ -21,40 +21,26 @@ std::string_view view(const char* text) noexcept {
     return text ? std::string_view(text) : std::string_view();
 }
 
-Question question_of(const proxy_balancer& balancer, const Balancer& own, const request_rec* r,
-                     SessionName& from_stickysession) noexcept {
+Question question_of(const Balancer& own, const request_rec* r, SessionName& from_stickysession) noexcept {
     Question question;
     question.cookies = view(apr_table_get(r->headers_in, "Cookie"));
     question.url = view(r->unparsed_uri);
-    question.names = own.session_names(balancer, from_stickysession);
-    question.separator = balancer.s->sticky_separator;
-    question.nofailover = balancer.s->sticky_force;
+    question.names = own.session_names(from_stickysession);
+    question.separator = own.httpds.s->sticky_separator;
+    question.nofailover = own.httpds.s->sticky_force;
     question.hash = own.settings.hash_or_default();
     return question;
 }
 
-// As long as it lives, a worker that refused this request stays in error: mod_proxy_balancer resolves a route of
-// stickysession= before it asks an lbmethod, and would hand out the same worker again where its retry= is over.
-class HeldInError {
-public:
-    explicit HeldInError(proxy_worker_shared* worker) noexcept
-        : worker_(worker && !(worker->status & PROXY_WORKER_IGNORE_ERRORS) ? worker : nullptr) {
-        if (!worker_) return;
-        failed_at_ = worker_->error_time;
-        worker_->error_time = failed_at_ + ahead;
-        worker_->status |= PROXY_WORKER_IN_ERROR;
-    }
-    ~HeldInError() {
-        if (worker_ && worker_->error_time == failed_at_ + ahead) worker_->error_time = failed_at_;
-    }
-    HeldInError(const HeldInError&) = delete;
-    HeldInError& operator=(const HeldInError&) = delete;
-
-private:
-    static constexpr apr_time_t ahead = apr_time_from_sec(60);  // much longer than anyone takes to choose a worker
-    proxy_worker_shared* worker_;
-    apr_time_t failed_at_ = 0;
-};
+// A balancer like this one without stickysession=. mod_proxy_balancer, given that, leaves every decision to the finder:
+// by itself it would hand out a worker again that has just failed, as soon as its retry= is over.
+proxy_balancer* without_stickysession(const proxy_balancer& balancer, apr_pool_t* pool) noexcept {
+    auto* shared = static_cast<proxy_balancer_shared*>(apr_pmemdup(pool, balancer.s, sizeof(*balancer.s)));
+    *shared->sticky = *shared->sticky_path = '\0';
+    auto* copy = static_cast<proxy_balancer*>(apr_pmemdup(pool, &balancer, sizeof(balancer)));
+    copy->s = shared;
+    return copy;
+}
 
 // Sets or unsets a variable of the request.
 void set_variable(request_rec* r, const char* name, std::string_view value) noexcept {
@@ -67,10 +53,13 @@ void set_variable(request_rec* r, const char* name, std::string_view value) noex
 // One line a choice: what an administrator looks at who asks why a request went where it went.
 void log_choice(const proxy_balancer& balancer, const Decision& decision, request_rec* r) {
     const Session& session = decision.session;
-    const std::string id = session.exists() ? " " + std::string(session.name) + "=" + shortened(session.value) : "";
-    ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, "%s: affinity %s, %s%s, %s%s", balancer.s->name,
-                  word_for(decision.affinity), session.exists() ? "session" : "no session", id.c_str(),
-                  decision.worker ? "member " : "no member", decision.worker ? decision.worker->s->name_ex : "");
+    const char* whose = "no session";
+    if (session.exists())
+        whose = apr_psprintf(r->pool, "session %.*s=%s", static_cast<int>(session.name.size()), session.name.data(),
+                             shortened(session.value).c_str());
+    ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, "%s: affinity %s, %s, %s%s", balancer.s->name,
+                  word_for(decision.affinity), whose, decision.worker ? "member " : "no member",
+                  decision.worker ? decision.worker->s->name_ex : "");
 }
 
 }  // namespace
@@ -90,10 +79,10 @@ Request& Request::of(request_rec* r) {
 
 proxy_worker* Request::decide(proxy_balancer& balancer, request_rec* r) {
     Balancer* own = Balancer::of(balancer);
-    if (!own || !own->shared.intact()) throw std::runtime_error("its shared memory is missing or damaged");
+    if (!own || !own->is_intact()) throw std::runtime_error("its shared memory is missing or damaged");
 
     SessionName from_stickysession;
-    const Question question = question_of(balancer, *own, r, from_stickysession);
+    const Question question = question_of(*own, r, from_stickysession);
     Tickets tickets(own->shared.tickets());
     LiveRoster& live = own->roster;
     Roster* roster = &live.current(r->request_time, r->server);
@@ -104,13 +93,15 @@ proxy_worker* Request::decide(proxy_balancer& balancer, request_rec* r) {
         if (!failed_.empty() && (reduced = live.without(failed_))) roster = reduced.get();
         choice = choose(question, *roster, tickets);
         const bool decided = choice.worker || choice.affinity == Affinity::refused;
-        if (again || (decided && live.still_true(choice, r->server))) break;
+        if ((live.still_true(choice, r->server) && decided) || again) break;
         roster = &live.read_again(r->server);
     }
 
     proxy_worker* worker = choice.worker ? live.worker(*choice.worker) : nullptr;
     decision_ = Decision{worker, choice.affinity, choice.session};
-    return worker;
+    if (choice.affinity != Affinity::refused) return worker;
+    // Null would mean that nobody can serve, for which mod_proxy_balancer may wait: choose_worker() refuses.
+    return live.worker(choice.looked_at().front());
 }
 
 proxy_worker* Request::fall_back_to(proxy_worker* worker) noexcept {
@@ -118,16 +109,14 @@ proxy_worker* Request::fall_back_to(proxy_worker* worker) noexcept {
     return worker;
 }
 
-// What mod_proxy_balancer decided by stickysession= without asking the lbmethod: for a worker if the route has one that
+// What mod_proxy_balancer decided by stickysession= without asking the finder: for a worker if the route has one that
 // serves or is redirected, else, with nofailover=On, for nobody.
-Decision Request::decided_by_httpd(const proxy_balancer& balancer, proxy_worker* chosen, request_rec* r) {
-    static const Roster nobody{{}};
-    const SessionName name{balancer.s->sticky, balancer.s->sticky_path};
-    Question question;
-    question.cookies = view(apr_table_get(r->headers_in, "Cookie"));
-    question.url = view(r->unparsed_uri);
+Decision Request::decided_by_httpd(const Balancer& own, proxy_worker* chosen, const request_rec* r) {
+    const SessionName name{own.httpds.s->sticky, own.httpds.s->sticky_path};
+    SessionName unused;
+    Question question = question_of(own, r, unused);
     question.names = {&name, 1};
-    Decision decision{chosen, Affinity::refused, find_session(question, nobody)};
+    Decision decision{chosen, Affinity::refused, find_session(question, own.nobody)};
     if (chosen) {
         const char* route = apr_table_get(r->subprocess_env, "BALANCER_SESSION_ROUTE");
         decision.affinity = view(route) == chosen->s->route ? Affinity::route : Affinity::failover;
@@ -136,37 +125,36 @@ Decision Request::decided_by_httpd(const proxy_balancer& balancer, proxy_worker*
 }
 
 void Request::conclude(proxy_balancer& balancer, proxy_worker* chosen, request_rec* r) {
-    const bool by_httpd = !decision_;
-    const Decision decision = by_httpd ? decided_by_httpd(balancer, chosen, r) : *decision_;
-    const Balancer* own = Balancer::of(balancer);
+    Balancer* own = Balancer::of(balancer);
+    if (!own) return;
+    const Decision decision = decision_ ? *decision_ : decided_by_httpd(*own, chosen, r);
 
     apr_table_setn(r->subprocess_env, "BALANCER_AFFINITY", word_for(decision.affinity));
-    // mod_proxy_balancer does the same for what it decided itself. What it says of a finder's choice is not always so:
-    // that the route has changed whenever there is a stickysession=, and nothing where there is none.
-    if (!by_httpd && decision.session.exists()) {
-        const Session& session = decision.session;
-        set_variable(r, "BALANCER_SESSION_STICKY", session.route.empty() ? std::string_view() : session.name);
-        set_variable(r, "BALANCER_SESSION_ROUTE", session.route);
-    }
+    // What mod_proxy_balancer says of a finder's choice is not always so: that the route has changed whenever there is
+    // a stickysession=, and nothing where there is none.
     SessionName from_stickysession;
-    if (!by_httpd && own && !own->session_names(balancer, from_stickysession).empty())
-        set_variable(r, "BALANCER_ROUTE_CHANGED", decision.affinity == Affinity::route ? "" : "1");
+    if (!own->session_names(from_stickysession).empty()) {
+        const Session& session = decision.session;
+        if (session.exists()) {
+            set_variable(r, "BALANCER_SESSION_STICKY", session.route.empty() ? std::string_view() : session.name);
+            set_variable(r, "BALANCER_SESSION_ROUTE", session.route);
+        }
+        set_variable(r, "BALANCER_ROUTE_CHANGED", !chosen || decision.affinity == Affinity::route ? "" : "1");
+    }
 
-    count(balancer, decision);
+    count(*own, decision);
     if (APLOG_R_IS_LEVEL(r, APLOG_DEBUG)) log_choice(balancer, decision, r);
 }
 
-void Request::count(const proxy_balancer& balancer, const Decision& decision) noexcept {
+void Request::count(Balancer& own, const Decision& decision) noexcept {
     // A worker that did not answer did not serve: what was counted for it is taken back.
     if (counted_) counted_->fetch_sub(1, std::memory_order_relaxed);
     counted_ = nullptr;
 
-    Balancer* own = Balancer::of(balancer);
-    if (!own) return;
     if (decision.affinity == Affinity::refused)
-        counted_ = &own->shared.refused();
+        counted_ = &own.shared.refused();
     else if (WorkerTally* tally =
-                 decision.worker ? own->shared.tally(static_cast<std::size_t>(decision.worker->s->index)) : nullptr)
+                 decision.worker ? own.shared.tally(static_cast<std::size_t>(decision.worker->s->index)) : nullptr)
         counted_ = &tally->of(decision.affinity);
     if (counted_) counted_->fetch_add(1, std::memory_order_relaxed);
 }
@@ -174,16 +162,35 @@ void Request::count(const proxy_balancer& balancer, const Decision& decision) no
 void Request::choose_worker(proxy_worker** worker, proxy_balancer** balancer, request_rec* r, proxy_server_conf* conf,
                             char** url, int& status) {
     decision_.reset();
+    char* const filename = r->filename;
     // mod_proxy asks again, with the balancer it has, when the worker it was given did not answer.
-    proxy_worker* failed = *balancer && is_ours(**balancer) ? *worker : nullptr;
-    if (failed) failed_.push_back(failed);
-    {
-        const HeldInError held(failed ? failed->s : nullptr);
-        inside_ = true;
-        status = mod_proxy.run_pre_request(worker, balancer, r, conf, url);
-        inside_ = false;
+    proxy_balancer* reduced = nullptr;
+    if (*balancer && *worker && is_ours(**balancer)) {
+        failed_.push_back(*worker);
+        reduced = without_stickysession(**balancer, r->pool);
     }
-    if (*balancer && is_ours(**balancer)) conclude(**balancer, *worker, r);
+    inside_ = true;
+    status = mod_proxy.run_pre_request(worker, reduced ? &reduced : balancer, r, conf, url);
+    inside_ = false;
+    if (!*balancer || !is_ours(**balancer)) return;
+
+    if (decision_ && decision_->affinity == Affinity::refused && *worker) {
+        refuse(**balancer, **worker, r);
+        r->filename = filename;
+        *worker = nullptr;
+        status = HTTP_SERVICE_UNAVAILABLE;
+    }
+    conclude(**balancer, *worker, r);
+}
+
+// Takes back that mod_proxy_balancer has elected the worker that our finder named only to be refused, and says what
+// it says itself when it refuses.
+void Request::refuse(const proxy_balancer& balancer, const proxy_worker& named, request_rec* r) {
+    --named.s->elected;
+    for (const char* variable : {"BALANCER_NAME", "BALANCER_WORKER_NAME", "BALANCER_WORKER_ROUTE"})
+        apr_table_unset(r->subprocess_env, variable);
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "%s: All workers are in error state for route (%s)", balancer.s->name,
+                  named.s->route);
 }
 
 int Request::pre_request(proxy_worker** worker, proxy_balancer** balancer, request_rec* r, proxy_server_conf* conf,

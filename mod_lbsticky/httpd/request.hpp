@@ -11,6 +11,8 @@
 
 namespace lbsticky {
 
+struct Balancer;
+
 // The decision for a request. Its views are valid as long as the request.
 struct Decision {
     proxy_worker* worker = nullptr;  // nobody: 503
@@ -39,9 +41,10 @@ public:
 private:
     void choose_worker(proxy_worker** worker, proxy_balancer** balancer, request_rec* r, proxy_server_conf* conf,
                        char** url, int& status);
-    static Decision decided_by_httpd(const proxy_balancer& balancer, proxy_worker* chosen, request_rec* r);
+    static Decision decided_by_httpd(const Balancer& own, proxy_worker* chosen, const request_rec* r);
+    static void refuse(const proxy_balancer& balancer, const proxy_worker& named, request_rec* r);
     void conclude(proxy_balancer& balancer, proxy_worker* chosen, request_rec* r);
-    void count(const proxy_balancer& balancer, const Decision& decision) noexcept;
+    void count(Balancer& own, const Decision& decision) noexcept;
 
     bool inside_ = false;                            // choose_worker() lets mod_proxy_balancer's hook run
     std::vector<const proxy_worker*> failed_;        // asked for this request, in vain

@@ -18,6 +18,7 @@ namespace {
 struct Segment {
     apr_shm_t* memory;
     SharedState* state;
+    std::size_t slots;
 };
 
 // Segments by the balancer's name in shared memory, which is different for each virtual host and the same after a
@@ -43,6 +44,7 @@ Segment* create(std::size_t slots, apr_pool_t* process) {
     }
     void* start = apr_shm_baseaddr_get(segment->memory);
     segment->state = SharedState::create(std::align(alignof(SharedState), size, start, space), slots);
+    segment->slots = slots;
     return segment;
 }
 
@@ -63,12 +65,12 @@ SharedState& shared_state_for(const proxy_balancer& balancer, server_rec* server
     const auto slots = static_cast<std::size_t>(balancer.max_workers);
 
     auto* old = static_cast<Segment*>(apr_hash_get(known, balancer.s->sname, APR_HASH_KEY_STRING));
-    if (old && old->state->intact() && old->state->slots() == slots && claim_all(*old->state, balancer))
-        return *old->state;
+    const bool usable = old && old->state->intact(old->slots);
+    if (usable && old->slots == slots && claim_all(*old->state, balancer)) return *old->state;
 
     Segment* segment = create(slots, process);
     claim_all(*segment->state, balancer);
-    if (old && old->state->intact()) segment->state->inherit(*old->state);
+    if (usable) segment->state->inherit(*old->state);
     if (old) apr_shm_destroy(old->memory);  // in this process: children that still run keep it
     apr_hash_set(known, apr_pstrdup(process, balancer.s->sname), APR_HASH_KEY_STRING, segment);
     return *segment->state;

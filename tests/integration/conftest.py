@@ -7,6 +7,8 @@ LBSTICKY_PRELOAD  what to preload into httpd (the sanitizer's run-time library, 
 
 import os
 import pathlib
+import shutil
+import tempfile
 
 import pytest
 
@@ -18,6 +20,18 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 def pytest_addoption(parser):
     parser.addoption("--mpm", default="event", choices=["event", "worker", "prefork"])
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "not_with(mpm, why): what that MPM cannot do is left out, not skipped")
+
+
+def pytest_collection_modifyitems(config, items):
+    mpm = config.getoption("--mpm")
+    left_out = [item for item in items if any(mark.args[0] == mpm for mark in item.iter_markers("not_with"))]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session")
@@ -48,14 +62,23 @@ def httpd(module, tmp_path, request):
 
 @pytest.fixture
 def backends():
-    """backends(n): n started Backends, called "backend1", "backend2", …"""
+    """backends(n): n started Backends, called "backend1", "backend2", …; options as Backend has them."""
     started = []
 
-    def start(count):
-        new = [Backend(f"backend{len(started) + i + 1}") for i in range(count)]
+    def start(count, **options):
+        new = [Backend(f"backend{len(started) + i + 1}", **options) for i in range(count)]
         started.extend(new)
         return new
 
     yield start
     for backend in started:
         backend.stop()
+
+
+@pytest.fixture
+def open_folder():
+    """A folder that httpd's children may look into, with a short name, as a socket's has at most 107 characters."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="lbsticky-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)

@@ -1,5 +1,6 @@
 """An httpd of its own for one test, and what curl gets from it."""
 
+import copy
 import os
 import pathlib
 import re
@@ -7,6 +8,7 @@ import signal
 import socket
 import subprocess
 import time
+import xml.etree.ElementTree
 
 MODULES = "/usr/lib/apache2/modules"
 
@@ -17,9 +19,12 @@ ALWAYS = """authn_core authz_core authz_host headers env setenvif status alias r
 # Lines of level warn and above that have nothing to do with what is tested.
 HARMLESS = [
     r"AH00098: pid file .* overwritten",
-    r"AH10159: server is within MinSpareThreads",
-    r"AH00484: server reached MaxRequestWorkers",
-    r"AH00161: server reached MaxRequestWorkers",
+    r"server is within MinSpareThreads",
+    r"server reached MaxRequestWorkers",
+    # mpm_event, now and then, when it is stopped just as it has answered.
+    r"AH0309[23]: process_\w+: apr_pollset_add failure",
+    r"AH01873: Init: Session Cache is not configured",
+    r"AH01882: Init: this version of mod_ssl was compiled against a newer library",
 ]
 
 # What httpd says when a backend does not answer.
@@ -85,21 +90,22 @@ class Server:
 
     configuration: what the test is about; `{port}` is not replaced, use ProxyPass and relative URLs.
     modules:       names of further modules to load ("proxy_hcheck", "http2", …)
+    without:       names of modules not to load, of those that all tests have
     processes:     children; as many as that, all the time.
     expected:      patterns of log lines of level warn and above that this test provokes.
     """
 
     def __init__(self, folder, module, configuration, mpm="event", modules=(), processes=2, expected=(),
-                 log_level="info lbmethod_sticky:debug", port=None, environment=None):
+                 log_level="info lbmethod_sticky:debug", port=None, environment=None, without=()):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True)
         (self.folder / "run").mkdir()
-        (self.folder / "htdocs").mkdir()
         self.port = port or free_port()
+        self.scheme = "http"
         self.process = None
         self.mpm = mpm
         self.module = module
-        self.modules = list(modules)
+        self.modules = [name for name in (*ALWAYS, *modules) if name not in without]
         self.processes = processes
         self.expected = list(expected)
         self.log_level = log_level
@@ -110,18 +116,25 @@ class Server:
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
+
+    def at(self, port, scheme="http"):
+        """The same server, asked at another of its ports."""
+        same = copy.copy(self)
+        same.port, same.scheme = port, scheme
+        return same
 
     def configure(self, configuration):
         """Writes the configuration file; in force with the next start() or graceful()."""
         threads = {
             "prefork": f"StartServers {self.processes}\nMinSpareServers {self.processes}\n"
                        f"MaxSpareServers {self.processes}\nMaxRequestWorkers {self.processes}",
-        }.get(self.mpm, f"StartServers {self.processes}\nThreadsPerChild 16\nMinSpareThreads 1\n"
-                        f"MaxSpareThreads {16 * self.processes}\nServerLimit 16\n"
+        }.get(self.mpm, f"StartServers {self.processes}\nThreadsPerChild 16\n"
+                        f"MinSpareThreads {16 * self.processes - 15}\n"
+                        f"MaxSpareThreads {16 * self.processes + 16}\nServerLimit 16\n"
                         f"MaxRequestWorkers {16 * self.processes}")
         # As Debian does it, alphabetically: this module comes before mod_proxy.
-        loaded = sorted([f"mpm_{self.mpm}"] + ALWAYS + self.modules + ["lbmethod_sticky"])
+        loaded = sorted([f"mpm_{self.mpm}"] + self.modules + ["lbmethod_sticky"])
         paths = {name: f"{MODULES}/mod_{name}.so" for name in loaded} | {"lbmethod_sticky": self.module}
         load = "\n".join(f"LoadModule {name}_module {paths[name]}" for name in loaded)
         user = "User www-data\nGroup www-data" if os.geteuid() == 0 else ""
@@ -131,7 +144,9 @@ class Server:
 ServerRoot {self.folder}
 DefaultRuntimeDir {self.folder}/run
 PidFile {self.folder}/run/httpd.pid
-DocumentRoot {self.folder}/htdocs
+# Nothing is served from there; but httpd's children, who are not root, look for what is not proxied, and pytest keeps
+# its own folders to itself.
+DocumentRoot {MODULES}
 ServerName 127.0.0.1
 Listen 127.0.0.1:{self.port}
 ErrorLog {self.log_path}
@@ -140,6 +155,9 @@ ErrorLog {self.log_path}
 {user}
 LogLevel {self.log_level}
 {threads}
+<Directory />
+    AllowOverride None
+</Directory>
 Header always set X-Affinity "%{{BALANCER_AFFINITY}}e"
 Header always set X-Worker "%{{BALANCER_WORKER_NAME}}e"
 Header always set X-Route "%{{BALANCER_WORKER_ROUTE}}e"
@@ -153,17 +171,20 @@ Header always set X-Session-Route "%{{BALANCER_SESSION_ROUTE}}e"
         return ["apache2", "-f", str(self.conf_path), *arguments]
 
     def surroundings(self):
-        return {**os.environ, **self.environment}
+        surroundings = {**os.environ, **self.environment}
+        preload = [surroundings.get("LD_PRELOAD"), os.environ.get("LBSTICKY_PRELOAD")]
+        if all(preload):  # a sanitizer's library wants to be the first
+            surroundings["ASAN_OPTIONS"] = f"{surroundings.get('ASAN_OPTIONS', '')}:verify_asan_link_order=0"
+        if preload[1]:  # which looks for the functions that it replaces when httpd, a C program, starts
+            preload.append("libstdc++.so.6")
+        surroundings["LD_PRELOAD"] = " ".join(filter(None, preload))
+        return surroundings
 
     def start(self):
-        preload = os.environ.get("LBSTICKY_PRELOAD")
-        surroundings = self.surroundings()
-        if preload:
-            surroundings["LD_PRELOAD"] = f"{preload} {surroundings.get('LD_PRELOAD', '')}".strip()
         with open(self.folder / "output", "ab") as output:
             # A session of its own: httpd ends its whole process group when it stops.
             self.process = subprocess.Popen(self.command("-DFOREGROUND"), stdout=output, stderr=output,
-                                            stdin=subprocess.DEVNULL, env=surroundings, start_new_session=True)
+                                            stdin=subprocess.DEVNULL, env=self.surroundings(), start_new_session=True)
         wait_until(lambda: self.process.poll() is not None or self.started() >= 1, "httpd is up")
         assert self.process.poll() is None, f"httpd did not start: {self.output()}\n{self.log()}"
 
@@ -201,6 +222,33 @@ Header always set X-Session-Route "%{{BALANCER_SESSION_ROUTE}}e"
         """The lines that the module wrote about requests, without what stands before them."""
         return re.findall(r"\[lbmethod_sticky:debug\].*?(balancer://\S+: affinity .*)", self.log())
 
+    def choices(self):
+        """[(child process, affinity, member's URL or None)] of the requests, as they were decided one after the other."""
+        lines = re.findall(r"\[lbmethod_sticky:debug\] \[pid (\d+).*?balancer://\S+: affinity (\w+),.*?member ?(\S*)$",
+                           self.log(), re.MULTILINE)
+        return [(int(pid), affinity, member or None) for pid, affinity, member in lines]
+
+    def children(self):
+        """The ids of the child processes."""
+        parent = self.process.pid
+        return {int(child) for child in pathlib.Path(f"/proc/{parent}/task/{parent}/children").read_text().split()}
+
+    def in_every_process(self, send, told_by=r"\[lbmethod_sticky:debug\] \[pid (\d+)"):
+        """Calls `send`, which makes requests and returns a list, until each child process has served at least one.
+
+        All that it returned, in one list. told_by: the log lines that tell which process served a request.
+        """
+        wait_until(lambda: len(self.children()) >= self.processes, "all child processes are there")
+        before = len(self.log())
+        results = []
+
+        def all_have_served():
+            results.extend(send())
+            return self.children() <= {int(pid) for pid in re.findall(told_by, self.log()[before:])}
+
+        wait_until(all_have_served, "every child process has served a request")
+        return results
+
     def complaints(self):
         """Log lines of level warn and above that are not expected, and any reports of a sanitizer."""
         allowed = [re.compile(pattern) for pattern in HARMLESS + self.expected]
@@ -237,17 +285,47 @@ Header always set X-Session-Route "%{{BALANCER_SESSION_ROUTE}}e"
         assert result.returncode == 0, result.stderr
         return result.stdout.split()
 
+    def parallel(self, count, *arguments, cookie=None, path="/", at_once=32):
+        """The status codes of `count` requests, so many at a time, each on a connection of its own."""
+        command = ["curl", "--silent", "--show-error", "--no-progress-meter", "--max-time", "60", "--no-keepalive",
+                   "--header", "Connection: close", "--parallel", "--parallel-immediate", "--parallel-max",
+                   str(at_once), "--output", "/dev/null", "--write-out", "%{http_code}\n", *arguments]
+        if cookie is not None:
+            command += ["--cookie", cookie]
+        separator = "&" if "?" in path else "?"
+        result = subprocess.run(command + [f"{self.url}{path}{separator}n=[1-{count}]"], capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr
+        return [int(code) for code in result.stdout.split()]
+
     # -- balancer-manager ----------------------------------------------------------------------------------------
+
+    def manager_page(self, query=""):
+        # Without this header, httpd takes any visit for an attack and says so in the log.
+        return self.curl(f"/balancer-manager{query}", "--referer", f"{self.url}/balancer-manager").body
 
     def manager(self, balancer, worker=None, **form):
         """Changes something in balancer-manager, as its page's own form does. The Answer."""
-        page = self.curl("/balancer-manager").body
+        page = self.manager_page()
         nonce = re.search(rf"b={re.escape(balancer)}[^\"']*?nonce=([-0-9a-f]+)", page).group(1)
         fields = {"b": balancer, "nonce": nonce, **form}
         if worker:
             fields["w"] = worker
         data = [item for key, value in fields.items() for item in ("--data-urlencode", f"{key}={value}")]
         return self.curl("/balancer-manager", "--referer", f"{self.url}/balancer-manager", *data)
+
+    def state(self, balancer="mycluster"):
+        """{member's URL: {"lbstatus": …, "elected": …, …}} as balancer-manager's XML has it, numbers as such."""
+        page = self.manager_page("?xml=1")
+        namespace = "{http://httpd.apache.org}"
+        members = {}
+        for entry in xml.etree.ElementTree.fromstring(page).iter(f"{namespace}balancer"):
+            if entry.findtext(f"{namespace}name") != f"balancer://{balancer}":
+                continue
+            for worker in entry.iter(f"{namespace}worker"):
+                fields = {field.tag.removeprefix(namespace): field.text or "" for field in worker}
+                members[fields["name"]] = {key: int(value) if re.fullmatch(r"-?\d+", value) else value.strip()
+                                           for key, value in fields.items()}
+        return members
 
 
 MANAGER = """

@@ -1,0 +1,400 @@
+"""What httpd says to a configuration: it refuses one that is wrong, in one sentence that names the directive, the value
+and what is allowed; it takes one that is right; and it warns once of what cannot work as written."""
+
+import re
+
+import pytest
+
+from server import Server, cluster
+
+CHARACTERS = "letters, digits and any of !#$%&'*+-.^_`~"
+SESSION_NAMES = "LBStickySession takes one or more of NAME or NAME|PARAM (a cookie, a path parameter)"
+ON_OR_OFF = "LBStickyHash takes one argument, whether a session id without a known route is placed by consistent hashing: on or off"
+A = "http://127.0.0.1:1"
+B = "http://127.0.0.1:2"
+MYCLUSTER = 'Proxy "balancer://mycluster"'
+
+
+def section(*lines, name=MYCLUSTER):
+    return "\n".join([f"<{name}>", *lines, f"</{name.split()[0]}>", ""])
+
+
+@pytest.fixture
+def written(module, tmp_path, request):
+    """written(configuration): a Server that is not started."""
+    def write(configuration, **options):
+        return Server(tmp_path / "httpd", module, configuration, mpm=request.config.getoption("--mpm"), **options)
+
+    return write
+
+
+def start_in_vain(server):
+    """What httpd said when it did not start."""
+    with pytest.raises(AssertionError, match="httpd did not start"):
+        server.start()
+    assert server.process.wait() != 0
+    return server.output() + server.log()
+
+
+# -- What is refused ----------------------------------------------------------------------------------------------------
+
+
+def refusal(server):
+    """The sentence with which `httpd -t` refuses the configuration."""
+    code, output = server.check_configuration()
+    assert code != 0, f"httpd takes it: {output}"
+    said = re.fullmatch(r"AH00526: Syntax error on line \d+ of \S+httpd\.conf:\n(.+)\n", output)
+    assert said, output
+    return said.group(1)
+
+
+DIRECTIVES = {"LBStickySession": "LBStickySession JSESSIONID", "LBStickyHash": "LBStickyHash off"}
+
+# The sections around the directive, outermost first, as they are written; none is the top of the file.
+OTHER_PLACES = [
+    [],
+    ["VirtualHost *"],
+    ["Location /app"],
+    ["LocationMatch ^/app"],
+    ["Directory /"],
+    ["Files *"],
+    ['If "true"'],
+    ["Proxy *"],
+    ['Proxy "http://127.0.0.1:1"'],
+    ['Proxy "balancers://mycluster"'],
+    ['ProxyMatch "^balancer://mycluster"'],
+    [MYCLUSTER, 'If "true"'],
+    [MYCLUSTER, "Limit GET"],
+    ["VirtualHost *", "Location /app"],
+]
+
+
+@pytest.mark.parametrize("directive", DIRECTIVES)
+@pytest.mark.parametrize("sections", OTHER_PLACES, ids=lambda sections: " > ".join(sections) or "the top of the file")
+def test_httpd_refuses_a_directive_outside_of_a_balancer(written, directive, sections):
+    configuration = DIRECTIVES[directive]
+    for name in reversed(sections):
+        configuration = section(configuration, name=name)
+    place = f"inside <{sections[-1]}>" if sections else "at the top level"
+    assert refusal(written(configuration)) == (
+        f'{directive} is allowed only inside <Proxy "balancer://...">, not {place}')
+
+
+def test_httpd_refuses_a_directive_in_a_location_that_is_proxied_to_a_balancer(written):
+    assert refusal(written(section("ProxyPass balancer://mycluster", "LBStickyHash off", name="Location /app"))) == (
+        'LBStickyHash is allowed only inside <Proxy "balancer://...">, not inside <Location /app>')
+
+
+# The directive as it is written, and what of it is not allowed.
+BAD_NAMES = {
+    "LBStickySession A|B|C": "A|B|C",
+    "LBStickySession A|": "A|",
+    "LBStickySession |B": "|B",
+    "LBStickySession |": "|",
+    "LBStickySession A=B": "A=B",
+    "LBStickySession A;B": "A;B",
+    "LBStickySession A,B": "A,B",
+    "LBStickySession A/B": "A/B",
+    "LBStickySession A[0]": "A[0]",
+    'LBStickySession "A B"': "A B",
+    'LBStickySession "A|B C"': "A|B C",
+    "LBStickySession 'A\"B'": 'A"B',
+    "LBStickySession A\\B": "A\\\\B",  # httpd writes what could harm a terminal as C does
+    "LBStickySession NÄME": "N\\xc3\\x84ME",
+    "LBStickySession GOOD A=B": "A=B",
+    "LBStickySession GOOD A|B|C GOOD": "A|B|C",
+}
+
+
+@pytest.mark.parametrize("line, value", BAD_NAMES.items(), ids=BAD_NAMES)
+def test_httpd_refuses_a_bad_name_of_a_session(written, line, value):
+    assert refusal(written(section(line))) == (
+        f"LBStickySession: '{value}' is not allowed: NAME or NAME|PARAM, each of {CHARACTERS}")
+
+
+@pytest.mark.parametrize("value", ["maybe", "1", "yes", "o", "onn", "on|off", "on,off"])
+def test_httpd_refuses_anything_but_on_and_off(written, value):
+    assert refusal(written(section(f"LBStickyHash {value}"))) == f"LBStickyHash: '{value}' is not allowed: on or off"
+
+
+WRONG_NUMBER = {
+    "LBStickySession": SESSION_NAMES,
+    'LBStickySession ""': SESSION_NAMES,
+    'LBStickySession "" GOOD': SESSION_NAMES,
+    'LBStickySession GOOD ""': SESSION_NAMES,
+    'LBStickySession GOOD "" A=B': SESSION_NAMES,
+    "LBStickyHash": ON_OR_OFF,
+    'LBStickyHash ""': ON_OR_OFF,
+    "LBStickyHash on off": ON_OR_OFF,
+}
+
+
+@pytest.mark.parametrize("line, said", WRONG_NUMBER.items(), ids=WRONG_NUMBER)
+def test_httpd_refuses_a_directive_with_a_wrong_number_of_arguments(written, line, said):
+    assert refusal(written(section(line))) == said
+
+
+def test_httpd_does_not_start_with_what_it_refuses(written):
+    said = start_in_vain(written(section("LBStickyHash maybe")))
+    assert said.count("LBStickyHash: 'maybe' is not allowed: on or off") == 1
+
+
+BALANCER = ("proxy_balancer", "lbmethod_byrequests")
+
+
+@pytest.mark.parametrize("without", [BALANCER, (*BALANCER, "proxy_http", "proxy")],
+                         ids=["mod_proxy_balancer", "mod_proxy"])
+def test_httpd_does_not_start_without_the_modules_that_this_one_needs(written, without):
+    sentence = (r"\[lbmethod_sticky:emerg\] .*lbmethod sticky cannot start: "
+                r"load mod_proxy and mod_proxy_balancer too \(LoadModule, or a2enmod proxy_balancer\)")
+    server = written("", without=without)
+    code, output = server.check_configuration()
+    assert code != 0 and len(re.findall(sentence, output)) == 1
+    assert len(re.findall(sentence, start_in_vain(server))) == 1
+
+
+# -- What is taken ------------------------------------------------------------------------------------------------------
+
+# What it is: the configuration.
+GOOD = {
+    "nothing at all": "",
+    "a balancer with no directive": cluster(A, B),
+    "one name": cluster(f"{A} route=a", more="LBStickySession JSESSIONID"),
+    "a name and a parameter": cluster(f"{A} route=a", more="LBStickySession JSESSIONID|jsessionid"),
+    "several names": cluster(f"{A} route=a", more="LBStickySession A B|b C"),
+    "several lines": cluster(f"{A} route=a", more="LBStickySession A\nLBStickySession B|b C"),
+    "names with all that is allowed": cluster(f"{A} route=a", more="LBStickySession Az09!#$%&'*+-.^_`~|~`_^.-+*'&%$#!"),
+    "blanks around names": cluster(f"{A} route=a", more="  LBStickySession\t A    B \t "),
+    "a name on a second line": cluster(f"{A} route=a", more="LBStickySession A \\\n    B"),
+    "a quoted name": cluster(f"{A} route=a", more='LBStickySession "JSESSIONID"'),
+    "names that an application could have": cluster(f"{A} route=a",
+                                                    more="LBStickySession connect.sid .AspNetCore.Session __Host-id"),
+    "on": cluster(A, more="LBStickyHash on"),
+    "ON": cluster(A, more="LBStickyHash ON"),
+    "Off": cluster(A, more="LBStickyHash Off"),
+    "directives in other letters": cluster(A, more="lbstickyhash off"),
+    "directives before the members": section("LBStickyHash off", f"BalancerMember {A}", "ProxySet lbmethod=sticky"),
+    "the method in the section's own line": section(f"BalancerMember {A}", "LBStickyHash off",
+                                                    name='Proxy "balancer://mycluster" lbmethod=sticky'),
+    "a section without quotes": section(f"BalancerMember {A}", "ProxySet lbmethod=sticky", "LBStickyHash off",
+                                        name="Proxy balancer://mycluster"),
+    "a section in other letters": section(f"BalancerMember {A}", "ProxySet lbmethod=sticky", "LBStickyHash off",
+                                          name='proxy "BALANCER://mycluster"'),
+    "a section whose name ends with a slash": section(f"BalancerMember {A}", "ProxySet lbmethod=sticky",
+                                                      "LBStickyHash off", name='Proxy "balancer://mycluster/"'),
+    "if the module is there": cluster(A, more="<IfModule lbmethod_sticky_module>\nLBStickyHash off\n</IfModule>"),
+    "if the module is there, and others too": cluster(
+        A, more="<IfModule proxy_module>\n<IfModule lbmethod_sticky_module>\nLBStickyHash off\n</IfModule>\n</IfModule>"),
+    "a section if the module is there": "<IfModule lbmethod_sticky_module>\n"
+                                        + cluster(A, more="LBStickyHash off") + "</IfModule>\n",
+    "if something is not defined": cluster(A, more="<IfDefine !NOTHING>\nLBStickyHash off\n</IfDefine>"),
+    "if the directive is there": cluster(A, more="<IfDirective LBStickyHash>\nLBStickyHash off\n</IfDirective>"),
+    "a virtual host": section(cluster(A, more="LBStickyHash off"), name="VirtualHost *"),
+    "all balancers": cluster(A) + section("LBStickyHash off", name='Proxy "balancer://*"'),
+    "some balancers": cluster(A) + section("LBStickyHash off", name='Proxy "balancer://my*"'),
+    "two sections of one balancer": cluster(A, more="LBStickyHash off") + section("LBStickyHash on"),
+    "a section before its balancer": section("LBStickyHash off") + cluster(A),
+}
+
+
+@pytest.mark.parametrize("configuration", GOOD.values(), ids=GOOD)
+def test_httpd_takes_a_directive(written, configuration):
+    assert written(configuration).check_configuration() == (0, "Syntax OK\n")
+
+
+# -- Which balancer a directive is for ----------------------------------------------------------------------------------
+
+
+class Hashing:
+    """Whether a balancer hashes a session id: the plainest thing that shows which settings it has."""
+
+    def __init__(self, httpd, backends, *settings):
+        """settings: (name of a balancer or None, further lines in its section or any text at all)."""
+        nodes = backends(2)
+        members = [f"{node.url} route=node{i}" for i, node in enumerate(nodes, 1)]
+        self.server = httpd("".join(
+            cluster(*members, settings="lbmethod=sticky stickysession=S", name=name, path=f"/{name}/", more=more)
+            if name else more for name, more in settings))
+
+    def __call__(self, name, *arguments, cookie="S=x"):
+        return self.server.curl(f"/{name}/", *arguments, cookie=cookie).affinity == "hash"
+
+
+def test_a_directive_holds_for_its_own_balancer_alone(httpd, backends):
+    hashing = Hashing(httpd, backends, ("one", "LBStickyHash off"), ("two", ""))
+    assert (hashing("one"), hashing("two")) == (False, True)
+
+
+def test_a_directive_does_not_hold_for_a_balancer_whose_name_only_begins_like_its_own(httpd, backends):
+    hashing = Hashing(httpd, backends, ("one", "LBStickyHash off"), ("onemore", ""), ("on", ""))
+    assert (hashing("one"), hashing("onemore"), hashing("on")) == (False, True, True)
+
+
+def test_a_directive_in_a_section_with_a_wildcard_holds_for_all_balancers_that_it_matches(httpd, backends):
+    hashing = Hashing(httpd, backends, ("red-1", ""), ("red-2", ""), ("green", ""),
+                      (None, section("LBStickyHash off", name='Proxy "balancer://red-*"')))
+    assert (hashing("red-1"), hashing("red-2"), hashing("green")) == (False, False, True)
+
+
+def test_of_several_sections_for_one_balancer_the_later_one_wins(httpd, backends):
+    everyone_off = (None, section("LBStickyHash off", name='Proxy "balancer://*"'))
+    hashing = Hashing(httpd, backends, ("before", "LBStickyHash on"), everyone_off, ("after", "LBStickyHash on"),
+                      ("twice", "LBStickyHash on"),
+                      (None, section("LBStickyHash off", name='Proxy "balancer://twice"')))
+    assert (hashing("before"), hashing("after"), hashing("twice")) == (False, True, False)
+
+
+def test_a_later_section_changes_what_it_names_and_nothing_else(httpd, backends):
+    hashing = Hashing(httpd, backends, ("mine", "LBStickyHash off\nLBStickySession A"),
+                      (None, section("LBStickySession B", name='Proxy "balancer://mine"')))
+    route = hashing.server.curl("/mine/", cookie="A=x.node1; B=y.node2").route
+    assert (route, hashing("mine", cookie="B=x"), hashing("mine", cookie="A=x")) == ("node2", False, False)
+    assert hashing.server.curl("/mine/", cookie="A=x.node1").session_sticky is None
+
+
+def test_a_directive_in_a_section_whose_name_ends_with_a_slash_holds(httpd, backends):
+    """mod_proxy takes it for the balancer of that name: ProxySet and BalancerMember in it do hold."""
+    hashing = Hashing(httpd, backends, ("mine", ""), (None, section("LBStickyHash off", name='Proxy "balancer://mine/"')))
+    assert not hashing("mine")
+
+
+def test_a_directive_in_a_section_in_other_letters_holds(httpd, backends):
+    hashing = Hashing(httpd, backends, ("mine", ""), (None, section("LBStickyHash off", name='Proxy "Balancer://MINE"')))
+    assert not hashing("mine")
+
+
+def test_virtual_hosts_inherit_the_balancers_of_the_main_server_with_their_settings(httpd, backends):
+    a, b = backends(2)
+    server = httpd(
+        section(f"BalancerMember {a.url} route=node1", f"BalancerMember {b.url} route=node2", "ProxySet lbmethod=sticky",
+                "LBStickySession S", "LBStickyHash off")
+        + "ProxyPass /inherited balancer://mycluster/\n"
+        + section("ServerName plain", name="VirtualHost *")
+        + section("ServerName rewriting", "RewriteEngine on", "RewriteRule ^/rewritten balancer://mycluster/ [P]",
+                  name="VirtualHost *")
+        + section("ServerName passing", "ProxyPass /passed balancer://mycluster/ lbmethod=sticky", name="VirtualHost *")
+        + section("ServerName changing", section("LBStickyHash on"), name="VirtualHost *"))
+
+    def asked(host, path, cookie):
+        answer = server.curl(path, "--header", f"Host: {host}", cookie=cookie)
+        return answer.affinity, answer.body if answer.affinity == "route" else None
+
+    for host, path in (("plain", "/inherited"), ("rewriting", "/rewritten"), ("passing", "/passed")):
+        assert asked(host, path, "S=x.node2") == ("route", "backend2")
+        assert asked(host, path, "S=x") == ("new", None)
+    assert asked("changing", "/inherited", "S=x.node2") == ("route", "backend2")
+    assert asked("changing", "/inherited", "S=x") == ("hash", None)
+
+
+# -- What is warned of --------------------------------------------------------------------------------------------------
+
+
+def no_route(some, of_all, first, name="mycluster"):
+    return f"balancer://{name}: {some} of {of_all} members have no route=, {first} the first: a session id cannot name them"
+
+
+def same_route(route, one=A, other=B):
+    return f"balancer://mycluster: members {one} and {other} have the same route={route}: sessions of the one go to the other"
+
+
+def unusable(route, character, why="which cannot stand in a cookie"):
+    return f"balancer://mycluster: route={route} of member {A} holds '{character}', {why}: its sessions may not be found"
+
+
+def no_effect(name="mycluster", method="byrequests"):
+    return f"balancer://{name}: its LBSticky directives have no effect as long as its lbmethod is {method}, not sticky"
+
+
+THE_SEPARATOR = "the separator between session id and route"
+STICKY = "lbmethod=sticky stickysession=S"
+
+# What it is: (configuration, what is said about it).
+WARNED_OF = {
+    "a member without a route": (cluster(f"{A} route=a", B, settings=STICKY), [no_route(1, 2, B)]),
+    "members without a route, with LBStickySession": (cluster(A, B, more="LBStickySession S"), [no_route(2, 2, A)]),
+    "two members with one route": (cluster(f"{A} route=a", f"{B} route=a", settings=STICKY), [same_route("a")]),
+    "a standby with the route of another": (cluster(f"{A} route=a", f"{B} route=a status=+H", settings=STICKY),
+                                            [same_route("a")]),
+    "a route with the separator": (cluster(f"{A} route=a.b", settings=STICKY), [unusable("a.b", ".", THE_SEPARATOR)]),
+    "a route with another separator": (cluster(f"{A} route=a:b", settings=f"{STICKY} stickysessionsep=:"),
+                                       [unusable("a:b", ":", THE_SEPARATOR)]),
+    "a route with a blank": (cluster(f'{A} "route=a b"', settings=STICKY), [unusable("a b", " ")]),
+    "a route with a semicolon": (cluster(f"{A} route=a;b", settings=STICKY), [unusable("a;b", ";")]),
+    "a route with a comma": (cluster(f"{A} route=a,b", settings=STICKY), [unusable("a,b", ",")]),
+    "a directive for another method": (cluster(A, settings="lbmethod=byrequests", more="LBStickyHash off"),
+                                       [no_effect()]),
+    "a directive for the default method": (section(f"BalancerMember {A}", "LBStickySession S"), [no_effect()]),
+    # httpd takes a ProxyPass in a virtual host for a balancer of its own, which gets members, stickysession= and more
+    # from that of the main server, but not its lbmethod.
+    "a directive for a balancer of the main server that a virtual host passes to": (
+        cluster(A, more="LBStickyHash off")
+        + section("ProxyPass /a balancer://mycluster", name="VirtualHost *"), [no_effect()]),
+    "a directive for all, of which one has another method": (
+        cluster(A) + cluster(A, name="other", path="/other", settings="lbmethod=byrequests")
+        + section("LBStickyHash off", name='Proxy "balancer://*"'), [no_effect("other")]),
+    "a directive for a balancer that is not there": (
+        section("LBStickyHash off", name='Proxy "balancer://gone"'),
+        ['<Proxy "balancer://gone">: its LBSticky directives have no effect: there is no such balancer']),
+    "several things at once": (
+        cluster(f"{A} route=a.b", f"{B} route=a.b", "http://127.0.0.1:3", settings=STICKY),
+        [unusable("a.b", ".", THE_SEPARATOR), same_route("a.b"),
+         unusable("a.b", ".", THE_SEPARATOR).replace(A, B), no_route(1, 3, "http://127.0.0.1:3")]),
+    "a balancer that virtual hosts inherit": (
+        cluster(f"{A} route=a", B, settings=STICKY) + section("ServerName a", name="VirtualHost *")
+        + section("ServerName b", name="VirtualHost *"), [no_route(1, 2, B)]),
+    "a balancer of a virtual host": (section(cluster(f"{A} route=a", B, settings=STICKY), name="VirtualHost *"),
+                                     [no_route(1, 2, B)]),
+    "a directive for a balancer that is not there, with virtual hosts": (
+        section("LBStickyHash off", name='Proxy "balancer://gone"') + section(name="VirtualHost *"),
+        ['<Proxy "balancer://gone">: its LBSticky directives have no effect: there is no such balancer']),
+}
+
+
+def warnings(text):
+    return re.findall(r"\[lbmethod_sticky:warn\] (?:\[pid[^]]*\] )?(?:\[client[^]]*\] )?(.*)", text)
+
+
+@pytest.mark.parametrize("configuration, said", WARNED_OF.values(), ids=WARNED_OF)
+def test_httpd_warns_once_of_what_cannot_work_as_written(httpd, configuration, said):
+    server = httpd(configuration, expected=[re.escape(sentence) for sentence in said])
+    assert sorted(warnings(server.output() + server.log())) == sorted(said)
+    assert sorted(warnings(server.log())) == sorted(said), "in the error log"
+    code, output = server.check_configuration()
+    assert code == 0 and sorted(warnings(output)) == sorted(said)
+
+
+# What it is: the configuration.
+NOT_WARNED_OF = {
+    "members without routes, where no session id is looked for": cluster(A, B),
+    "members with routes": cluster(f"{A} route=a", f"{B} route=b", settings=STICKY),
+    "a dot in a route, where the separator is another": cluster(f"{A} route=a.b",
+                                                                settings=f"{STICKY} stickysessionsep=:"),
+    "a dot in a route, where there is no separator": cluster(f"{A} route=a.b",
+                                                             settings=f"{STICKY} stickysessionsep=Off"),
+    "one route in two balancers": cluster(f"{A} route=a", settings=STICKY)
+                                  + cluster(f"{A} route=a", settings=STICKY, name="other", path="/other"),
+    "routes of a balancer that has another method": cluster(
+        f"{A} route=a.b", f"{B} route=a.b", "http://127.0.0.1:3", settings="lbmethod=byrequests stickysession=S"),
+    "directives where they work": cluster(f"{A} route=a", f"{B} route=b", more="LBStickySession S\nLBStickyHash off"),
+    "a directive for all balancers": cluster(A) + cluster(B, name="other", path="/other")
+                                     + section("LBStickyHash off", name='Proxy "balancer://*"'),
+    "a section for a balancer that is not there, without a directive": section(name='Proxy "balancer://gone"'),
+    "a directive for a balancer that a virtual host inherits": cluster(A) + section(
+        section("LBStickyHash off"), name="VirtualHost *"),
+    "a directive for a balancer that a virtual host passes to by the same method": cluster(
+        A, more="LBStickyHash off") + section("ProxyPass /a balancer://mycluster lbmethod=sticky", name="VirtualHost *"),
+}
+
+
+@pytest.mark.parametrize("configuration", NOT_WARNED_OF.values(), ids=NOT_WARNED_OF)
+def test_httpd_does_not_warn_of(httpd, configuration):
+    server = httpd(configuration)
+    assert warnings(server.output() + server.log()) == []
+    assert server.check_configuration() == (0, "Syntax OK\n")
+
+
+def test_the_warnings_are_said_again_when_httpd_is_restarted(httpd):
+    sentence = no_route(1, 2, B)
+    server = httpd(cluster(f"{A} route=a", B, settings=STICKY), expected=[re.escape(sentence)])
+    server.graceful()
+    assert warnings(server.log()) == [sentence] * 2

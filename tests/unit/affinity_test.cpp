@@ -1,0 +1,576 @@
+#include "core/affinity.hpp"
+
+#include <atomic>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "catch.hpp"
+#include "support.hpp"
+
+namespace lbsticky {
+namespace {
+
+constexpr SessionName tomcat[] = {{"JSESSIONID", "jsessionid"}};
+
+// A balancer as one process sees it. Its answers are "ROUTE AFFINITY", "nobody AFFINITY" where there is no worker.
+class Balancer {
+public:
+    explicit Balancer(std::vector<Worker> workers) : workers_(std::move(workers)), roster_(workers_) {
+        question.names = tomcat;
+    }
+
+    Choice choose(std::string_view cookies, std::string_view url = "/") {
+        question.cookies = cookies;
+        question.url = url;
+        Tickets tickets(next_);
+        return lbsticky::choose(question, roster_, tickets);
+    }
+
+    std::string ask(std::string_view cookies, std::string_view url = "/") {
+        const Choice choice = choose(cookies, url);
+        const std::string route = choice.worker ? workers_[*choice.worker].route : "nobody";
+        return route + " " + word_for(choice.affinity);
+    }
+
+    std::string ask_url(std::string_view url) { return ask("", url); }
+
+    Session session(std::string_view cookies, std::string_view url = "/") { return choose(cookies, url).session; }
+
+    // The answer where consistent hashing decides for this key.
+    std::string holder(std::string_view key, std::string_view affinity) const {
+        return holder_of(key, workers_) + " " + std::string(affinity);
+    }
+
+    std::uint64_t tickets_drawn() const { return next_; }
+
+    Question question;
+
+private:
+    std::vector<Worker> workers_;
+    Roster roster_;
+    std::atomic<std::uint64_t> next_{0};
+};
+
+const std::vector<Worker> abc = {serving("a"), serving("b"), serving("c")};
+const std::vector<Worker> b_is_down = {serving("a"), down(serving("b")), serving("c")};
+
+std::vector<std::size_t> looked_at(const Choice& choice) {
+    return {choice.looked_at().begin(), choice.looked_at().end()};
+}
+
+}  // namespace
+
+// Line by line.
+
+TEST_CASE("a session whose route names a worker that can serve goes there", "[affinity]") {
+    Balancer balancer(abc);
+    CHECK(balancer.ask("JSESSIONID=12345.a") == "a route");
+    CHECK(balancer.ask("JSESSIONID=12345.b") == "b route");
+    CHECK(balancer.ask("x=1; JSESSIONID=12345.c; y=2") == "c route");
+    CHECK(balancer.ask_url("/app;jsessionid=12345.b/page") == "b route");
+    CHECK(balancer.ask_url("/app?jsessionid=12345.c") == "c route");
+    CHECK(balancer.tickets_drawn() == 0);
+}
+
+TEST_CASE("a spare, a standby and a worker of a higher set serve the sessions that they have", "[affinity]") {
+    Balancer balancer({serving("a"), spare(serving("b")), standby(serving("c")), in_set(1, serving("d"))});
+    CHECK(balancer.ask("JSESSIONID=1.b") == "b route");
+    CHECK(balancer.ask("JSESSIONID=1.c") == "c route");
+    CHECK(balancer.ask("JSESSIONID=1.d") == "d route");
+    CHECK(balancer.ask("") == "a new");
+    CHECK(balancer.ask("JSESSIONID=1") == "a hash");
+}
+
+TEST_CASE("a draining worker keeps its own sessions but gets no new ones", "[affinity]") {
+    Balancer balancer({serving("a"), draining(serving("b")), redirecting("b", down(serving("c")))});
+    CHECK(balancer.ask("JSESSIONID=1.b") == "b route");
+    for (int i = 0; i < 10; ++i) {
+        CHECK(balancer.ask("") == "a new");
+        CHECK(balancer.ask("JSESSIONID=" + session_id(static_cast<std::uint64_t>(i))) == "a hash");
+    }
+    CHECK(balancer.ask("JSESSIONID=1.c") == "a failover");
+}
+
+TEST_CASE("a session of a worker that cannot serve goes where its redirect points", "[affinity]") {
+    Balancer balancer({serving("a"), serving("b"), serving("c"), redirecting("c", down(serving("d")))});
+    for (int i = 0; i < 10; ++i)
+        CHECK(balancer.ask("JSESSIONID=" + session_id(static_cast<std::uint64_t>(i)) + ".d") == "c failover");
+    CHECK(balancer.tickets_drawn() == 0);
+}
+
+TEST_CASE("a redirect has no part in sessions of a worker that can serve", "[affinity]") {
+    Balancer balancer({redirecting("b", serving("a")), serving("b"), redirecting("b", draining(serving("c")))});
+    CHECK(balancer.ask("JSESSIONID=1.a") == "a route");
+    CHECK(balancer.ask("JSESSIONID=1.c") == "c route");
+}
+
+TEST_CASE("a redirect may lead to a spare, a standby or another set", "[affinity]") {
+    const auto target = GENERATE(spare(serving("b")), standby(serving("b")), in_set(5, serving("b")));
+    Balancer balancer({serving("a"), target, redirecting("b", down(serving("c")))});
+    CHECK(balancer.ask("JSESSIONID=1.c") == "b failover");
+}
+
+TEST_CASE("redirects are followed until somebody can serve", "[affinity]") {
+    SECTION("one after the other") {
+        Balancer balancer({redirecting("b", down(serving("a"))), redirecting("c", down(serving("b"))),
+                           redirecting("d", down(serving("c"))), serving("d"), serving("e")});
+        CHECK(balancer.ask("JSESSIONID=1.a") == "d failover");
+        CHECK(balancer.ask("JSESSIONID=1.b") == "d failover");
+        CHECK(balancer.ask("JSESSIONID=1.c") == "d failover");
+    }
+    SECTION("past one that is draining") {
+        Balancer balancer({redirecting("b", down(serving("a"))), redirecting("c", draining(serving("b"))), serving("c"),
+                           serving("d")});
+        CHECK(balancer.ask("JSESSIONID=1.a") == "c failover");
+    }
+    SECTION("as many as there are workers") {
+        std::vector<Worker> chain;
+        for (int i = 0; i < 1000; ++i)
+            chain.push_back(redirecting(std::to_string(i + 1), down(serving(std::to_string(i)))));
+        chain.push_back(serving("1000"));
+        chain.push_back(serving("another"));
+        CHECK(Balancer(chain).ask("JSESSIONID=1.0") == "1000 failover");
+    }
+}
+
+TEST_CASE("redirects that lead nowhere or in a circle are as none", "[affinity]") {
+    const auto check = [](const std::vector<Worker>& workers) {
+        Balancer balancer(workers);
+        CHECK(balancer.ask("JSESSIONID=12345.a") == balancer.holder("12345", "failover"));
+        balancer.question.nofailover = true;
+        CHECK(balancer.ask("JSESSIONID=12345.a") == "nobody refused");
+    };
+    SECTION("to a route that no worker has") {
+        check({redirecting("x", down(serving("a"))), serving("c")});
+    }
+    SECTION("to itself") {
+        check({redirecting("a", down(serving("a"))), serving("c"), serving("d")});
+    }
+    SECTION("to and fro") {
+        check({redirecting("b", down(serving("a"))), redirecting("a", down(serving("b"))), serving("c"), serving("d")});
+    }
+    SECTION("into a circle") {
+        check({redirecting("b", down(serving("a"))), redirecting("c", down(serving("b"))),
+               redirecting("b", down(serving("c"))), serving("d"), serving("e")});
+    }
+    SECTION("to one that cannot serve") {
+        check({redirecting("b", down(serving("a"))), down(serving("b")), serving("c")});
+    }
+    SECTION("to one that is draining") {
+        check({redirecting("b", down(serving("a"))), draining(serving("b")), serving("c")});
+    }
+}
+
+TEST_CASE("with nofailover a session is refused rather than sent to another worker", "[affinity]") {
+    Balancer balancer({serving("a"), down(serving("b")), redirecting("a", down(serving("c")))});
+    balancer.question.nofailover = true;
+    CHECK(balancer.ask("JSESSIONID=1.b") == "nobody refused");
+    CHECK(balancer.ask("JSESSIONID=1.a") == "a route");
+    SECTION("unless a redirect says where to") {
+        CHECK(balancer.ask("JSESSIONID=1.c") == "a failover");
+    }
+    SECTION("and only if its route names a worker") {
+        CHECK(balancer.ask("JSESSIONID=1.x") == "a hash");
+        CHECK(balancer.ask("JSESSIONID=1") == "a hash");
+        CHECK(balancer.ask("") == "a new");
+    }
+}
+
+TEST_CASE("a session of a worker that cannot serve goes to another, and stays there", "[affinity]") {
+    Balancer balancer(b_is_down);
+    for (std::uint64_t n = 0; n < 20; ++n) {
+        const std::string id = session_id(n);
+        const std::string cookie = "JSESSIONID=" + id + ".b";
+        CAPTURE(id);
+        const std::string first = balancer.ask(cookie);
+        CHECK(first == balancer.holder(id, "failover"));
+        CHECK(balancer.ask(cookie) == first);
+        CHECK(balancer.ask_url("/;jsessionid=" + id + ".b") == first);
+        CHECK(Balancer(b_is_down).ask(cookie) == first);
+        CHECK(Balancer(abc).ask(cookie) == "b route");  // when it is back
+    }
+    CHECK(balancer.tickets_drawn() == 0);
+}
+
+TEST_CASE("sessions of a worker that cannot serve are spread over all others", "[affinity]") {
+    Balancer balancer(b_is_down);
+    std::size_t to_a = 0;
+    for (std::uint64_t n = 0; n < 1000; ++n) to_a += balancer.ask("JSESSIONID=" + session_id(n) + ".b") == "a failover";
+    CHECK(to_a > 400);
+    CHECK(to_a < 600);
+}
+
+TEST_CASE("a session id without a known route goes to the worker that consistent hashing says", "[affinity]") {
+    Balancer balancer(abc);
+    for (const std::string value : {"12345", "12345.x", "12345.", ".", ".x", "12345.aa", "12345.A", "a", "12345a"}) {
+        CAPTURE(value);
+        CHECK(balancer.ask("JSESSIONID=" + value) == balancer.holder(value, "hash"));
+        CHECK(balancer.ask("JSESSIONID=" + value) == balancer.holder(value, "hash"));
+        CHECK(balancer.ask_url("/;jsessionid=" + value) == balancer.holder(value, "hash"));
+    }
+    CHECK(balancer.tickets_drawn() == 0);
+}
+
+TEST_CASE("without LBStickyHash a session id without a known route is placed like a new session", "[affinity]") {
+    Balancer balancer(b_is_down);
+    balancer.question.hash = false;
+    CHECK(balancer.ask("JSESSIONID=12345") == "a new");
+    CHECK(balancer.ask("JSESSIONID=12345") == "c new");
+    CHECK(balancer.ask("JSESSIONID=12345.x") == "a new");
+    CHECK(balancer.ask("") == "c new");
+    CHECK(balancer.tickets_drawn() == 4);
+    SECTION("but one with a route as ever") {
+        CHECK(balancer.ask("JSESSIONID=12345.a") == "a route");
+        CHECK(balancer.ask("JSESSIONID=12345.b") == balancer.holder("12345", "failover"));
+        CHECK(balancer.tickets_drawn() == 4);
+    }
+}
+
+TEST_CASE("requests without a session take turns", "[affinity]") {
+    Balancer balancer(abc);
+    CHECK(balancer.ask("") == "a new");
+    CHECK(balancer.ask("other=1; theme=dark") == "b new");
+    CHECK(balancer.ask("JSESSIONID=1.a") == "a route");
+    CHECK(balancer.ask_url("/?x=1") == "c new");
+    CHECK(balancer.ask("") == "a new");
+    CHECK(balancer.tickets_drawn() == 4);
+}
+
+TEST_CASE("where no worker can serve there is nobody", "[affinity]") {
+    Balancer balancer({down(serving("a")), down(serving("b"))});
+    CHECK(balancer.ask("") == "nobody new");
+    CHECK(balancer.ask("JSESSIONID=1") == "nobody hash");
+    CHECK(balancer.ask("JSESSIONID=1.a") == "nobody failover");
+    balancer.question.nofailover = true;
+    CHECK(balancer.ask("JSESSIONID=1.a") == "nobody refused");
+    CHECK(Balancer({}).ask("") == "nobody new");
+    CHECK(Balancer({}).ask("JSESSIONID=1.a") == "nobody hash");
+    SECTION("and a draining one serves its own sessions alone") {
+        Balancer last({draining(serving("a"))});
+        CHECK(last.ask("") == "nobody new");
+        CHECK(last.ask("JSESSIONID=1") == "nobody hash");
+        CHECK(last.ask("JSESSIONID=1.a") == "a route");
+    }
+}
+
+TEST_CASE("the first line of the decision table that applies decides, in every combination", "[affinity]") {
+    struct Case {
+        bool usable, draining, redirected, target_usable, target_draining, other_usable, nofailover, hash;
+    };
+    std::size_t cases = 0;
+    for (unsigned bits = 0; bits < 256; ++bits) {
+        const auto bit = [bits](unsigned n) { return (bits >> n & 1) != 0; };
+        const Case c{bit(0), bit(1), bit(2), bit(3), bit(4), bit(5), bit(6), bit(7)};
+        Worker named = serving("named");
+        named.usable = c.usable;
+        named.draining = c.draining;
+        if (c.redirected) named.redirect = "target";
+        Worker target = serving("target");
+        target.usable = c.target_usable;
+        target.draining = c.target_draining;
+        Worker other = serving("other");
+        other.usable = c.other_usable;
+        CAPTURE(c.usable, c.draining, c.redirected, c.target_usable, c.target_draining, c.other_usable, c.nofailover,
+                c.hash);
+
+        const auto ask = [&](std::string_view cookies) {
+            Balancer balancer({named, target, other});
+            balancer.question.nofailover = c.nofailover;
+            balancer.question.hash = c.hash;
+            return balancer.ask(cookies);
+        };
+        const auto hashed = [&](std::string_view key) { return holder_of(key, {named, target, other}); };
+        const std::string next = c.usable && !c.draining                 ? "named new"
+                                 : c.target_usable && !c.target_draining ? "target new"
+                                 : c.other_usable                        ? "other new"
+                                                                         : "nobody new";
+        std::string of_named;
+        if (c.usable) {
+            of_named = "named route";
+        } else if (c.redirected && c.target_usable && !c.target_draining) {
+            of_named = "target failover";
+        } else if (c.nofailover) {
+            of_named = "nobody refused";
+        } else {
+            of_named = hashed("12345") + " failover";
+        }
+        CHECK(ask("JSESSIONID=12345.named") == of_named);
+        CHECK(ask("JSESSIONID=12345.unknown") == (c.hash ? hashed("12345.unknown") + " hash" : next));
+        CHECK(ask("JSESSIONID=12345") == (c.hash ? hashed("12345") + " hash" : next));
+        CHECK(ask("") == next);
+        ++cases;
+    }
+    CHECK(cases == 256);
+}
+
+// Which session a request has.
+
+TEST_CASE("of several names the first one present counts, whatever its session can do", "[affinity]") {
+    constexpr SessionName names[] = {{"FIRST", "first"}, {"SECOND", "second"}};
+    Balancer balancer(b_is_down);
+    balancer.question.names = names;
+    CHECK(balancer.ask("SECOND=1.c; FIRST=2.a") == "a route");
+    CHECK(balancer.ask("SECOND=1.c") == "c route");
+    CHECK(balancer.ask("SECOND=1.c; FIRST=2.x") == balancer.holder("2.x", "hash"));
+    CHECK(balancer.ask("SECOND=1.c; FIRST=2.b") == balancer.holder("2", "failover"));
+    CHECK(balancer.ask("SECOND=1.c; FIRST=") == "c route");
+    CHECK(balancer.ask("SECOND=1.c; FIRST") == "c route");
+    CHECK(balancer.ask("FIRST=2.a", "/;second=1.c") == "a route");
+    CHECK(balancer.ask("FIRST=2.a", "/;first=1.c") == "c route");
+    CHECK(balancer.session("SECOND=1.c; FIRST=2.a").name == "FIRST");
+    CHECK(balancer.session("FIRST=2.a", "/;first=1.c").name == "first");
+    CHECK(balancer.tickets_drawn() == 0);
+}
+
+TEST_CASE("cookie and parameter may have different names, and neither is taken for the other", "[affinity]") {
+    Balancer balancer(abc);
+    CHECK(balancer.ask("jsessionid=1.c") == "a new");
+    CHECK(balancer.ask_url("/;JSESSIONID=1.c") == "b new");
+    CHECK(balancer.ask("JSESSIONID=1.a", "/;jsessionid=2.c") == "c route");
+    CHECK(balancer.ask("JSESSIONID=1.a", "/;jsessionid=2") == balancer.holder("2", "hash"));
+    CHECK(balancer.ask("JSESSIONID=1.a", "/;jsessionid=") == "a route");
+}
+
+TEST_CASE("without names no request has a session", "[affinity]") {
+    Balancer balancer(abc);
+    balancer.question.names = {};
+    CHECK(balancer.ask("JSESSIONID=1.c", "/;jsessionid=1.c") == "a new");
+    CHECK_FALSE(balancer.session("JSESSIONID=1.c").exists());
+}
+
+TEST_CASE("names that are empty are found nowhere", "[affinity]") {
+    constexpr SessionName nameless[] = {{"", ""}};
+    Balancer balancer(abc);
+    balancer.question.names = nameless;
+    CHECK(balancer.ask("=1.c; =2.c", "/;=3.c") == "a new");
+    CHECK(balancer.ask("", "/?=3.c") == "b new");
+    CHECK(balancer.ask("", "/?&=3") == "c new");
+}
+
+TEST_CASE("of several cookies of one name, one whose route can serve is preferred", "[affinity]") {
+    Balancer balancer(
+        {serving("a"), down(serving("b")), serving("c"), redirecting("c", down(serving("d"))), draining(serving("e"))});
+    CHECK(balancer.ask("JSESSIONID=1.b; JSESSIONID=2.c") == "c route");
+    CHECK(balancer.ask("JSESSIONID=1; JSESSIONID=2.b; JSESSIONID=3.x; JSESSIONID=4.c") == "c route");
+    CHECK(balancer.ask("JSESSIONID=1.a; JSESSIONID=2.c") == "a route");
+    CHECK(balancer.ask("JSESSIONID=1.c, JSESSIONID=2.a") == "c route");
+    CHECK(balancer.ask("JSESSIONID=1.d; JSESSIONID=2.e") == "e route");
+    SECTION("then the first whose route is known") {
+        CHECK(balancer.ask("JSESSIONID=1; JSESSIONID=2.d; JSESSIONID=3.b") == "c failover");
+        CHECK(balancer.ask("JSESSIONID=1; JSESSIONID=2.b; JSESSIONID=3.d") == balancer.holder("2", "failover"));
+        CHECK(balancer.ask("JSESSIONID=1.x; JSESSIONID=2.b") == balancer.holder("2", "failover"));
+    }
+    SECTION("then the first") {
+        CHECK(balancer.ask("JSESSIONID=1; JSESSIONID=2") == balancer.holder("1", "hash"));
+        CHECK(balancer.ask("JSESSIONID=1.x; JSESSIONID=2") == balancer.holder("1.x", "hash"));
+        CHECK(balancer.ask("JSESSIONID=; JSESSIONID; JSESSIONID=3") == balancer.holder("3", "hash"));
+    }
+}
+
+TEST_CASE("a name that only contains ours is another name of a cookie", "[affinity]") {
+    Balancer balancer(abc);
+    for (const std::string_view header :
+         {"XJSESSIONID=1.c", "JSESSIONIDX=1.c", "jsessionid=1.c", "JSESSION=1.c", "x=JSESSIONID=1.c", "JSESSIONID",
+          "JSESSIONID=", "=JSESSIONID", "\"JSESSIONID\"=1.c", "JSESSIONID x=1.c", "JSESSIONID.c",
+          "x=1 JSESSIONID=1.c"}) {
+        CAPTURE(header);
+        CHECK_FALSE(balancer.session(header).exists());
+    }
+    CHECK(balancer.ask("XJSESSIONID=1.a; JSESSIONIDX=2.b; JSESSIONID=3.c") == "c route");
+}
+
+// What a session id is made of.
+
+TEST_CASE("the longest route that a worker has is the route", "[affinity]") {
+    Balancer balancer({serving("c"), serving("b.c"), serving("a.b.c"), down(serving("x.y")), serving("y")});
+    CHECK(balancer.ask("JSESSIONID=1.c") == "c route");
+    CHECK(balancer.ask("JSESSIONID=1.b.c") == "b.c route");
+    CHECK(balancer.ask("JSESSIONID=1.a.b.c") == "a.b.c route");
+    CHECK(balancer.ask("JSESSIONID=1.2.a.b.c") == "a.b.c route");
+    CHECK(balancer.ask("JSESSIONID=1.z.c") == "c route");
+    CHECK(balancer.ask("JSESSIONID=1..c") == "c route");
+    CHECK(balancer.session("JSESSIONID=1.2.b.c").id == "1.2");
+    CHECK(balancer.session("JSESSIONID=1.2.b.c").route == "b.c");
+    CHECK(balancer.session("JSESSIONID=1.z.c").id == "1.z");
+    CHECK(balancer.session("JSESSIONID=1..c").id == "1.");
+    CHECK(balancer.ask("JSESSIONID=1.x.y") == balancer.holder("1", "failover"));
+}
+
+TEST_CASE("a session is told apart into id and route", "[affinity]") {
+    struct {
+        std::string_view value, id, route, key;
+        std::optional<std::size_t> worker;
+    } const rows[] = {
+        {"12345.b", "12345", "b", "12345", 1},
+        {"1.2.b", "1.2", "b", "1.2", 1},
+        {".b", "", "b", ".b", 1},
+        {"12345", "12345", "", "12345", std::nullopt},
+        {"12345.x", "12345.x", "x", "12345.x", std::nullopt},
+        {"12345.x.y", "12345.x.y", "x.y", "12345.x.y", std::nullopt},
+        {"12345.", "12345.", "", "12345.", std::nullopt},
+        {".", ".", "", ".", std::nullopt},
+        {"b", "b", "", "b", std::nullopt},
+        {"12345.b.", "12345.b.", "b.", "12345.b.", std::nullopt},
+        {"12345.b x", "12345.b x", "b x", "12345.b x", std::nullopt},
+    };
+    Balancer balancer(abc);
+    for (const auto& row : rows) {
+        CAPTURE(row.value);
+        const std::string header = "JSESSIONID=" + std::string(row.value);
+        const Session session = balancer.session(header);
+        CHECK(session.exists());
+        CHECK(session.name == "JSESSIONID");
+        CHECK(session.value == row.value);
+        CHECK(session.id == row.id);
+        CHECK(session.route == row.route);
+        CHECK(session.key() == row.key);
+        CHECK(session.worker == row.worker);
+        CHECK(session.value.data() == header.data() + 11);
+    }
+}
+
+TEST_CASE("a request without a session has none", "[affinity]") {
+    const Session session = Balancer(abc).session("x=1", "/y");
+    CHECK_FALSE(session.exists());
+    CHECK(session.value.empty());
+    CHECK(session.id.empty());
+    CHECK(session.route.empty());
+    CHECK_FALSE(session.worker);
+}
+
+TEST_CASE("any character may separate id and route", "[affinity]") {
+    Balancer balancer({serving("a"), serving("b"), serving("c.d")});
+    balancer.question.separator = '!';
+    CHECK(balancer.ask("JSESSIONID=12345!b") == "b route");
+    CHECK(balancer.ask("JSESSIONID=1.2!c.d") == "c.d route");
+    CHECK(balancer.ask("JSESSIONID=12345.b") == balancer.holder("12345.b", "hash"));
+    balancer.question.separator = '~';
+    CHECK(balancer.ask_url("/;jsessionid=12345~b") == "b route");
+    CHECK(balancer.session("JSESSIONID=1~x~b").id == "1~x");
+}
+
+TEST_CASE("without a separator the whole value is the route", "[affinity]") {
+    Balancer balancer(b_is_down);
+    balancer.question.separator = '\0';
+    CHECK(balancer.ask("JSESSIONID=a") == "a route");
+    CHECK(balancer.ask("JSESSIONID=1.a") == balancer.holder("1.a", "hash"));
+    CHECK(balancer.ask("JSESSIONID=b") == balancer.holder("b", "failover"));
+    CHECK(balancer.session("JSESSIONID=a").id.empty());
+    CHECK(balancer.session("JSESSIONID=a").route == "a");
+    CHECK(balancer.session("JSESSIONID=x").id == "x");
+    CHECK(balancer.session("JSESSIONID=x").route == "x");
+    CHECK(balancer.session(std::string_view("JSESSIONID=1\0a", 14)).route == std::string_view("1\0a", 3));
+}
+
+TEST_CASE("a quoted session id is as good as another", "[affinity]") {
+    Balancer balancer(abc);
+    CHECK(balancer.ask(R"(JSESSIONID="12345.b")") == "b route");
+    CHECK(balancer.ask(R"($Version=1; JSESSIONID="12345.b"; $Path="/")") == "b route");
+    CHECK(balancer.session(R"(JSESSIONID="12345.b")").id == "12345");
+    CHECK(balancer.ask(R"(JSESSIONID="12345")") == balancer.holder("12345", "hash"));
+    SECTION("half a pair of quotes is part of the id") {
+        CHECK(balancer.ask(R"(JSESSIONID="12345.b)") == "b route");
+        CHECK(balancer.session(R"(JSESSIONID="12345.b)").id == "\"12345");
+        CHECK(balancer.ask(R"(JSESSIONID=12345.b")") == balancer.holder("12345.b\"", "hash"));
+    }
+}
+
+TEST_CASE("routes may be as long as httpd can hold them", "[affinity]") {
+    const std::string longest(63, 'r');
+    const std::string too_long(64, 't');
+    Balancer balancer({serving("a"), serving(longest), serving(too_long)});
+    CHECK(balancer.ask("JSESSIONID=1." + longest) == longest + " route");
+    CHECK(balancer.ask("JSESSIONID=" + std::string(8192, '1') + "." + longest) == longest + " route");
+    CHECK(balancer.ask("JSESSIONID=1." + too_long) == balancer.holder("1." + too_long, "hash"));
+}
+
+TEST_CASE("hostile cookies are a missing preference and nothing worse", "[affinity]") {
+    Balancer balancer(b_is_down);
+    SECTION("a thousand cookies before ours") {
+        std::string header;
+        for (int i = 0; i < 1000; ++i) header += "JSESSIONID" + std::to_string(i) + "=1.a; ";
+        CHECK(balancer.ask(header + "JSESSIONID=1.c") == "c route");
+        CHECK(balancer.ask(header) == "a new");
+    }
+    SECTION("a thousand cookies of our name") {
+        std::string header;
+        for (int i = 0; i < 1000; ++i) header += "JSESSIONID=" + std::to_string(i) + ".b; ";
+        CHECK(balancer.ask(header + "JSESSIONID=1.c") == "c route");
+        CHECK(balancer.ask(header) == balancer.holder("0", "failover"));
+    }
+    SECTION("values of 8 KB") {
+        const std::string large(8192, 'x');
+        const std::string dots(8192, '.');
+        CHECK(balancer.ask("JSESSIONID=" + large) == balancer.holder(large, "hash"));
+        CHECK(balancer.ask("JSESSIONID=" + large + ".c") == "c route");
+        CHECK(balancer.ask("JSESSIONID=c." + large) == balancer.holder("c." + large, "hash"));
+        CHECK(balancer.ask("JSESSIONID=" + dots) == balancer.holder(dots, "hash"));
+        CHECK(balancer.ask("JSESSIONID=" + dots + "c") == "c route");
+        CHECK(balancer.session("JSESSIONID=" + dots + "c").id == std::string(8191, '.'));
+    }
+    SECTION("bytes above 0x7f") {
+        CHECK(balancer.ask("JSESSIONID=\xff\xfe.c") == "c route");
+        CHECK(balancer.ask("JSESSIONID=1.\xff") == balancer.holder("1.\xff", "hash"));
+        CHECK(balancer.ask("\xffJSESSIONID=1.c") == "a new");
+    }
+    SECTION("nothing but delimiters") {
+        for (const char c : {';', ',', '=', '"', ' ', '.', '\t', '\0'}) {
+            CAPTURE(static_cast<int>(c));
+            CHECK_FALSE(balancer.session(std::string(8192, c)).exists());
+            CHECK_FALSE(balancer.session("", std::string(8192, c)).exists());
+        }
+    }
+}
+
+// Workers that share a route.
+
+TEST_CASE("of workers that share a route, the first that can serve gets the session", "[affinity]") {
+    Balancer balancer({down(serving("a")), serving("b"), standby(serving("a")), serving("a"), serving("a")});
+    CHECK(balancer.choose("JSESSIONID=1.a").worker == 3);
+    CHECK(Balancer({down(serving("a")), serving("b"), standby(serving("a")), down(serving("a"))})
+              .choose("JSESSIONID=1.a")
+              .worker == 2);
+}
+
+TEST_CASE("of workers that share a redirect's route, the first that takes sessions of others gets it", "[affinity]") {
+    Balancer balancer({redirecting("b", down(serving("a"))), down(serving("b")), draining(serving("b")), serving("b"),
+                       serving("c"), serving("d"), serving("e"), serving("f")});
+    CHECK(balancer.choose("JSESSIONID=1.a").worker == 3);
+    CHECK(balancer.ask("JSESSIONID=1.a") == "b failover");
+}
+
+// What a choice rests on.
+
+TEST_CASE("a choice names the workers whose state decided", "[affinity]") {
+    Balancer balancer(
+        {serving("a"), redirecting("c", down(serving("b"))), redirecting("a", down(serving("c"))), down(serving("d"))});
+    using Indexes = std::vector<std::size_t>;
+    CHECK(looked_at(balancer.choose("")) == Indexes{});
+    CHECK(looked_at(balancer.choose("JSESSIONID=1")) == Indexes{});
+    CHECK(looked_at(balancer.choose("JSESSIONID=1.a")) == Indexes{0});
+    CHECK(looked_at(balancer.choose("JSESSIONID=1.b")) == Indexes{1, 2, 0});
+    CHECK(looked_at(balancer.choose("JSESSIONID=1.d")) == Indexes{3});
+    balancer.question.nofailover = true;
+    CHECK(looked_at(balancer.choose("JSESSIONID=1.d")) == Indexes{3});
+}
+
+TEST_CASE("of a long chain of redirects a choice names the first four", "[affinity]") {
+    std::vector<Worker> chain;
+    for (int i = 0; i < 10; ++i) chain.push_back(redirecting(std::to_string(i + 1), down(serving(std::to_string(i)))));
+    chain.push_back(serving("10"));
+    const Choice choice = Balancer(chain).choose("JSESSIONID=1.0");
+    CHECK(choice.worker == 10);
+    CHECK(looked_at(choice) == std::vector<std::size_t>{0, 1, 2, 3});
+}
+
+TEST_CASE("each affinity has its word", "[affinity]") {
+    CHECK(std::string(word_for(Affinity::cookie)) == "cookie");
+    CHECK(std::string(word_for(Affinity::route)) == "route");
+    CHECK(std::string(word_for(Affinity::hash)) == "hash");
+    CHECK(std::string(word_for(Affinity::fresh)) == "new");
+    CHECK(std::string(word_for(Affinity::failover)) == "failover");
+    CHECK(std::string(word_for(Affinity::refused)) == "refused");
+}
+
+}  // namespace lbsticky

@@ -1,0 +1,178 @@
+#include "core/cookie.hpp"
+
+#include <string>
+#include <vector>
+
+#include "catch.hpp"
+
+namespace lbsticky {
+namespace {
+
+using Cookies = std::vector<std::pair<std::string, std::string>>;
+
+Cookies read(std::string_view header) {
+    Cookies cookies;
+    CookieReader reader(header);
+    while (const auto cookie = reader.next()) cookies.emplace_back(cookie->name, cookie->value);
+    return cookies;
+}
+
+struct Row {
+    std::string header;
+    Cookies cookies;
+};
+
+void check(const std::vector<Row>& rows) {
+    for (const auto& [header, cookies] : rows) {
+        CAPTURE(header);
+        CHECK(read(header) == cookies);
+    }
+}
+
+}  // namespace
+
+TEST_CASE("cookies are read as browsers send them", "[cookie]") {
+    check({
+        {"JSESSIONID=12345.node1", {{"JSESSIONID", "12345.node1"}}},
+        {"a=1; b=2; c=3", {{"a", "1"}, {"b", "2"}, {"c", "3"}}},
+        {"a=1;b=2", {{"a", "1"}, {"b", "2"}}},
+        {"a=1; a=2", {{"a", "1"}, {"a", "2"}}},
+        {"$Version=1; a=1; $Path=/", {{"$Version", "1"}, {"a", "1"}, {"$Path", "/"}}},
+    });
+}
+
+TEST_CASE("a comma separates cookies too, because httpd joins Cookie lines with one", "[cookie]") {
+    check({
+        {"a=1, b=2", {{"a", "1"}, {"b", "2"}}},
+        {"a=1,b=2;c=3,d=4", {{"a", "1"}, {"b", "2"}, {"c", "3"}, {"d", "4"}}},
+        {"a=1; b=2, c=3; d=4", {{"a", "1"}, {"b", "2"}, {"c", "3"}, {"d", "4"}}},
+        {",,a=1,,;,b=2,", {{"a", "1"}, {"b", "2"}}},
+    });
+}
+
+TEST_CASE("a pair of double quotes around a value is not part of it", "[cookie]") {
+    check({
+        {R"(a="12345.b")", {{"a", "12345.b"}}},
+        {R"(a= "1" ; b="2")", {{"a", "1"}, {"b", "2"}}},
+        {R"(a=" 1 ")", {{"a", " 1 "}}},
+        {R"(a="")", {{"a", ""}}},
+        {R"(a=""1"")", {{"a", R"("1")"}}},
+        {R"(a="1)", {{"a", R"("1)"}}},
+        {R"(a=1")", {{"a", R"(1")"}}},
+        {R"(a=")", {{"a", R"(")"}}},
+        {R"(a="1"x)", {{"a", R"("1"x)"}}},
+        {R"(a='1')", {{"a", "'1'"}}},
+        {R"("a"=1)", {{R"("a")", "1"}}},
+        {R"(a="1;2")", {{"a", R"("1)"}}},
+        {R"(a="1,b=2")", {{"a", R"("1)"}, {"b", R"(2")"}}},
+    });
+}
+
+TEST_CASE("blanks around names and values are not part of them", "[cookie]") {
+    check({
+        {"  a = 1 ;\tb\t=\t2\t", {{"a", "1"}, {"b", "2"}}},
+        {"a=1 2", {{"a", "1 2"}}},
+        {"a b=1", {{"a b", "1"}}},
+        {"a= ", {{"a", ""}}},
+        {"a=\n1", {{"a", "\n1"}}},
+    });
+}
+
+TEST_CASE("what has no equals sign or no name is no cookie", "[cookie]") {
+    check({
+        {"", {}},
+        {" ", {}},
+        {";", {}},
+        {";;;,,,; ; ,", {}},
+        {"=", {}},
+        {"=1", {}},
+        {"  =1; a=2", {{"a", "2"}}},
+        {"a", {}},
+        {"a; b=2", {{"b", "2"}}},
+        {"a=1; b", {{"a", "1"}}},
+        {"a;=;b;=c;d=e", {{"d", "e"}}},
+        {"JSESSIONID", {}},
+    });
+}
+
+TEST_CASE("only the first equals sign divides name and value", "[cookie]") {
+    check({
+        {"a==", {{"a", "="}}},
+        {"a=b=c", {{"a", "b=c"}}},
+        {"a=MTIzNDU=", {{"a", "MTIzNDU="}}},
+        {"a=;b=", {{"a", ""}, {"b", ""}}},
+    });
+}
+
+TEST_CASE("bytes of all values pass through unchanged", "[cookie]") {
+    check({
+        {"caf\xc3\xa9=\xe2\x82\xac", {{"caf\xc3\xa9", "\xe2\x82\xac"}}},
+        {"a=\xff\xfe\x80; b=2", {{"a", "\xff\xfe\x80"}, {"b", "2"}}},
+        {std::string("a=1\0; b\0=2", 10), {{"a", std::string("1\0", 2)}, {std::string("b\0", 2), "2"}}},
+        {"a=\x01\x7f", {{"a", "\x01\x7f"}}},
+    });
+    for (int byte = 0; byte < 256; ++byte) {
+        const char c = static_cast<char>(byte);
+        if (std::string_view("; ,\t\"").find(c) != std::string_view::npos) continue;
+        CAPTURE(byte);
+        CHECK(read(std::string("a=x") + c + "y; b=" + c) == Cookies{{"a", std::string("x") + c + "y"}, {"b", {c}}});
+    }
+}
+
+TEST_CASE("a thousand cookies are read, and values of 8 KB", "[cookie]") {
+    std::string header;
+    Cookies expected;
+    for (int i = 0; i < 1000; ++i) {
+        header += "name" + std::to_string(i) + "=" + std::to_string(i * i) + "; ";
+        expected.emplace_back("name" + std::to_string(i), std::to_string(i * i));
+    }
+    CHECK(read(header) == expected);
+
+    const std::string large(8192, 'x');
+    CHECK(read("a=" + large + "; b=\"" + large + "\"") == Cookies{{"a", large}, {"b", large}});
+    CHECK(read(large + "=1") == Cookies{{large, "1"}});
+    CHECK(read(large).empty());
+    CHECK(read(std::string(8192, ';')).empty());
+    CHECK(read(std::string(8192, ',')).empty());
+    CHECK(read(std::string(8192, '=')).empty());
+    CHECK(read(std::string(8192, ' ')).empty());
+    CHECK(read("a=" + std::string(8192, '"')) == Cookies{{"a", std::string(8190, '"')}});
+}
+
+TEST_CASE("what is read points into the header", "[cookie]") {
+    const std::string header = "x=0;  name = \"value\" ; y=1";
+    CookieReader reader(header);
+    REQUIRE(reader.next());
+    const auto cookie = reader.next();
+    REQUIRE(cookie);
+    CHECK(cookie->name.data() == header.data() + 6);
+    CHECK(cookie->value.data() == header.data() + 14);
+}
+
+TEST_CASE("after the last cookie there is none, however often one asks", "[cookie]") {
+    CookieReader reader("a=1; b");
+    CHECK(reader.next());
+    CHECK_FALSE(reader.next());
+    CHECK_FALSE(reader.next());
+    CookieReader of_nothing{std::string_view()};
+    CHECK_FALSE(of_nothing.next());
+}
+
+TEST_CASE("the name of a cookie is a token", "[cookie]") {
+    constexpr std::string_view characters =
+        "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    CHECK(is_cookie_name("JSESSIONID"));
+    CHECK(is_cookie_name("__Host-sid.v2"));
+    CHECK(is_cookie_name(characters));
+    CHECK_FALSE(is_cookie_name(""));
+    for (int byte = 0; byte < 256; ++byte) {
+        const char c = static_cast<char>(byte);
+        const bool is_one = characters.find(c) != std::string_view::npos;
+        CAPTURE(byte);
+        CHECK(is_cookie_name(std::string(1, c)) == is_one);
+        CHECK(is_cookie_name(std::string("a") + c) == is_one);
+        CHECK(is_cookie_name(std::string(1, c) + "a") == is_one);
+    }
+}
+
+}  // namespace lbsticky

@@ -1,0 +1,272 @@
+#include "core/session.hpp"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "catch.hpp"
+
+namespace lbsticky {
+namespace {
+
+using Found = std::optional<std::string>;
+const Found nothing;
+
+Found parameter(std::string_view url, std::string_view name = "jsessionid") {
+    const auto value = find_parameter(url, name);
+    return value ? Found(*value) : nothing;
+}
+
+std::vector<std::string> routes(std::string_view value, char separator = '.') {
+    std::vector<std::string> candidates;
+    RouteCandidates reader(value, separator);
+    while (const auto route = reader.next()) candidates.emplace_back(*route);
+    return candidates;
+}
+
+struct Row {
+    std::string url;
+    Found value;
+};
+
+void check(const std::vector<Row>& rows) {
+    for (const auto& [url, value] : rows) {
+        CAPTURE(url);
+        CHECK(parameter(url) == value);
+    }
+}
+
+using Names = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE("a path parameter is found in any part of the path", "[session]") {
+    check({
+        {"/app;jsessionid=12345.node1", "12345.node1"},
+        {"/app;jsessionid=1/page.html", "1"},
+        {"/a/b;jsessionid=1/c/d;x=2", "1"},
+        {"/;jsessionid=1", "1"},
+        {";jsessionid=1", "1"},
+        {"/a;x=2;jsessionid=1", "1"},
+        {"/a;x=2/b;jsessionid=1;y=3", "1"},
+        {"/a;jsessionid=1?x=2", "1"},
+        {"http://www.example/a;jsessionid=1", "1"},
+    });
+}
+
+TEST_CASE("a parameter is found in the query", "[session]") {
+    check({
+        {"/?jsessionid=1", "1"},
+        {"?jsessionid=1", "1"},
+        {"/a?x=2&jsessionid=1&y=3", "1"},
+        {"/a?x=2;jsessionid=1;y=3", "1"},
+        {"/a?x=2?jsessionid=1?y=3", "1"},
+        {"/a?jsessionid=1/2", "1/2"},
+        {"/a?&&;jsessionid=1", "1"},
+        {"??jsessionid=1", "1"},
+    });
+}
+
+TEST_CASE("the first parameter of that name with a value counts, and the path comes first", "[session]") {
+    check({
+        {"/a;jsessionid=1;jsessionid=2", "1"},
+        {"/a;jsessionid=1/b;jsessionid=2", "1"},
+        {"/a;jsessionid=;jsessionid=2", "2"},
+        {"/a;jsessionid=/b;jsessionid=2", "2"},
+        {"/a;jsessionid;jsessionid=2", "2"},
+        {"/a;jsessionid=1?jsessionid=2", "1"},
+        {"/a;jsessionid=?jsessionid=2", "2"},
+        {"/a?jsessionid=&jsessionid=2", "2"},
+        {"/a?jsessionid=1&jsessionid=2", "1"},
+    });
+}
+
+TEST_CASE("a parameter without a value is none", "[session]") {
+    check({
+        {"/a;jsessionid", nothing},
+        {"/a;jsessionid=", nothing},
+        {"/a;jsessionid=/", nothing},
+        {"/a;jsessionid=;", nothing},
+        {"/a;jsessionid=?", nothing},
+        {"/a?jsessionid", nothing},
+        {"/a?jsessionid=", nothing},
+        {"/a?jsessionid=&x=1", nothing},
+    });
+}
+
+TEST_CASE("a name that only contains ours is another name", "[session]") {
+    check({
+        {"/a;xjsessionid=1", nothing},
+        {"/a;jsessionidx=1", nothing},
+        {"/a;jsession=1", nothing},
+        {"/a;JSESSIONID=1", nothing},
+        {"/a;x=jsessionid=1", nothing},
+        {"/a;%6Asessionid=1", nothing},
+        {"/a; jsessionid=1", nothing},
+        {"/a;jsessionid =1", nothing},
+        {"/a?xjsessionid=1", nothing},
+        {"/a?jsessionidx=1", nothing},
+        {"/a?x=jsessionid=1", nothing},
+        {"/a?x/jsessionid=1", nothing},
+        {"/a;xjsessionid=1;jsessionidx=2;jsessionid=3", "3"},
+        {"/a?xjsessionid=1&jsessionidx=2&jsessionid=3", "3"},
+    });
+}
+
+TEST_CASE("what stands in the path without a semicolon is no parameter", "[session]") {
+    check({
+        {"", nothing},
+        {"/", nothing},
+        {"/jsessionid=1", nothing},
+        {"jsessionid=1", nothing},
+        {"/a&jsessionid=1", nothing},
+        {"/a;x/jsessionid=1", nothing},
+        {"/jsessionid;=1", nothing},
+        {"*", nothing},
+        {"www.example:443", nothing},
+    });
+}
+
+TEST_CASE("odd URLs give odd values, but no more than stands there", "[session]") {
+    check({
+        {"/a;jsessionid==", "="},
+        {"/a;jsessionid==1", "=1"},
+        {"/a;jsessionid=1=2", "1=2"},
+        {"/a;jsessionid=1&x=2", "1&x=2"},
+        {"/a;jsessionid=%31%2Enode1", "%31%2Enode1"},
+        {"/a;jsessionid=\"1\"", "\"1\""},
+        {"/a;jsessionid=\xff\x80", "\xff\x80"},
+        {"/a;;;jsessionid=1;;", "1"},
+        {"/a;?;jsessionid=1", "1"},
+        {"/a;/;/;jsessionid=1", "1"},
+        {std::string("/a;jsessionid=\0", 15), std::string(1, '\0')},
+    });
+    const std::string large(8192, 'x');
+    CHECK(parameter("/;jsessionid=" + large) == large);
+    CHECK(parameter(std::string(8192, ';')) == nothing);
+    CHECK(parameter(std::string(8192, '?')) == nothing);
+    CHECK(parameter(std::string(8192, ';') + "jsessionid=1") == Found("1"));
+    CHECK(parameter(std::string(8192, '?') + "jsessionid=1") == Found("1"));
+}
+
+TEST_CASE("names of parameters may be short, but not empty", "[session]") {
+    CHECK(parameter("/;s=1", "s") == Found("1"));
+    CHECK(parameter("/;ss=1", "s") == nothing);
+    CHECK(parameter("/;=1", "") == nothing);
+    CHECK(parameter("/?=1", "") == nothing);
+    CHECK(parameter("/?x=1", "") == nothing);
+}
+
+TEST_CASE("a value that was found points into the URL", "[session]") {
+    const std::string path = "/a;jsessionid=12/b";
+    CHECK(find_parameter(path, "jsessionid")->data() == path.data() + 14);
+    const std::string query = "/a?jsessionid=12";
+    CHECK(find_parameter(query, "jsessionid")->data() == query.data() + 14);
+}
+
+TEST_CASE("what stands behind a separator may be a route, the longest first", "[session]") {
+    CHECK(routes("12345.node1") == Names{"node1"});
+    CHECK(routes("1.2.3") == Names{"2.3", "3"});
+    CHECK(routes(".node1") == Names{"node1"});
+    CHECK(routes("1..2") == Names{".2", "2"});
+    CHECK(routes("12345").empty());
+    CHECK(routes("").empty());
+    CHECK(routes(".").empty());
+    CHECK(routes("..") == Names{"."});
+    CHECK(routes("1.").empty());
+    CHECK(routes("1.2.") == Names{"2."});
+}
+
+TEST_CASE("any one character may be the separator", "[session]") {
+    CHECK(routes("1!2.3", '!') == Names{"2.3"});
+    CHECK(routes("1.2.3", '!').empty());
+    CHECK(routes("1~2~3", '~') == Names{"2~3", "3"});
+    CHECK(routes("1:a", ':') == Names{"a"});
+    CHECK(routes("1\xff"
+                 "a",
+                 '\xff') == Names{"a"});
+    CHECK(routes("1 a", ' ') == Names{"a"});
+}
+
+TEST_CASE("without a separator only the whole value may be a route", "[session]") {
+    CHECK(routes("node1", '\0') == Names{"node1"});
+    CHECK(routes("1.node1", '\0') == Names{"1.node1"});
+    CHECK(routes(std::string(63, 'r'), '\0') == Names{std::string(63, 'r')});
+    CHECK(routes(std::string(64, 'r'), '\0').empty());
+    CHECK(routes(std::string(65, 'r'), '\0').empty());
+    CHECK(routes(std::string(8192, 'r'), '\0').empty());
+}
+
+TEST_CASE("nothing longer than a route can be is looked at", "[session]") {
+    CHECK(longest_route == 63);
+    const std::string longest(63, 'r');
+    CHECK(routes("1." + longest) == Names{longest});
+    CHECK(routes("." + longest) == Names{longest});
+    CHECK(routes("1.r" + longest).empty());
+    CHECK(routes("1.2." + longest) == Names{longest});
+    CHECK(routes(std::string(8192, '1') + ".a") == Names{"a"});
+    CHECK(routes("1." + std::string(8192, 'r')).empty());
+    CHECK(routes(std::string(8192, '.') + "r").size() == 63);
+    CHECK(routes(std::string(8192, '.')).size() == 63);
+    CHECK(routes(std::string(8192, '.')).front() == std::string(63, '.'));
+    CHECK(routes(std::string(8192, '.')).back() == ".");
+}
+
+TEST_CASE("NAME says both where a cookie and where a parameter may stand", "[session]") {
+    struct {
+        std::string_view text;
+        std::optional<std::pair<std::string, std::string>> names;
+    } const rows[] = {
+        {"JSESSIONID", {{"JSESSIONID", "JSESSIONID"}}},
+        {"JSESSIONID|jsessionid", {{"JSESSIONID", "jsessionid"}}},
+        {"__Host-sid|s", {{"__Host-sid", "s"}}},
+        {"a", {{"a", "a"}}},
+        {"a|a", {{"a", "a"}}},
+        {"", {}},
+        {"|", {}},
+        {"a|", {}},
+        {"|a", {}},
+        {"a|b|c", {}},
+        {"a||b", {}},
+        {"a b", {}},
+        {"a|b c", {}},
+        {" a", {}},
+        {"a=b", {}},
+        {"a;b", {}},
+        {"a|b;c", {}},
+        {"a,b", {}},
+        {"a/b", {}},
+        {"\"a\"", {}},
+        {"caf\xc3\xa9", {}},
+        {"a\t", {}},
+    };
+    for (const auto& [text, names] : rows) {
+        CAPTURE(text);
+        const auto parsed = parse_session_name(text);
+        CHECK(parsed.has_value() == names.has_value());
+        if (parsed && names) {
+            CHECK(parsed->cookie == names->first);
+            CHECK(parsed->parameter == names->second);
+        }
+    }
+    CHECK_FALSE(parse_session_name(std::string_view("a\0b", 3)));
+}
+
+TEST_CASE("a session id is never shown whole", "[session]") {
+    CHECK(shortened("") == "...(0)");
+    CHECK(shortened("a") == "...(1)");
+    CHECK(shortened("ab") == "a...(2)");
+    CHECK(shortened("abc") == "a...(3)");
+    CHECK(shortened("abcdefg") == "abc...(7)");
+    CHECK(shortened("abcdefgh") == "abcd...(8)");
+    CHECK(shortened("0123456789ABCDEF0123456789ABCDEF") == "0123...(32)");
+    CHECK(shortened(std::string(8192, 'x')) == "xxxx...(8192)");
+    std::string id;
+    for (char c = 'A'; c <= 'Z'; ++c) {
+        id += c;
+        CAPTURE(id);
+        CHECK(shortened(id).find(id) == std::string::npos);
+    }
+}
+
+}  // namespace lbsticky

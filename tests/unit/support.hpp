@@ -1,0 +1,148 @@
+// What several of the tests need: workers in a word, session ids by the million, memory that processes share.
+#pragma once
+
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <new>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "core/hash64.hpp"
+#include "core/roster.hpp"
+#include "core/worker.hpp"
+
+namespace lbsticky {
+
+// Counts are divided by this where ThreadSanitizer watches, which makes everything many times slower. It is there for
+// threads: the exact shares that need the large counts are checked by the other builds.
+#if defined(__SANITIZE_THREAD__)
+inline constexpr std::size_t tsan_divisor = 4;
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+inline constexpr std::size_t tsan_divisor = 4;
+#else
+inline constexpr std::size_t tsan_divisor = 1;
+#endif
+#else
+inline constexpr std::size_t tsan_divisor = 1;
+#endif
+
+inline Worker serving(std::string_view route, std::uint32_t factor = 100) {
+    Worker worker;
+    worker.url = "http://" + std::string(route) + ".example:8080";
+    worker.route = route;
+    worker.factor = factor;
+    return worker;
+}
+
+inline Worker down(Worker worker) {
+    worker.usable = false;
+    return worker;
+}
+
+inline Worker draining(Worker worker) {
+    worker.draining = true;
+    return worker;
+}
+
+inline Worker spare(Worker worker) {
+    worker.spare = true;
+    return worker;
+}
+
+inline Worker standby(Worker worker) {
+    worker.standby = true;
+    return worker;
+}
+
+inline Worker in_set(int lbset, Worker worker) {
+    worker.lbset = lbset;
+    return worker;
+}
+
+inline Worker redirecting(std::string_view to, Worker worker) {
+    worker.redirect = to;
+    return worker;
+}
+
+// The route of the worker that consistent hashing gives the key to, asked of a roster that remembers nothing.
+inline std::string holder_of(std::string_view key, const std::vector<Worker>& workers) {
+    Roster roster(workers);
+    const auto worker = roster.by_hash(key);
+    return worker ? roster.workers()[*worker].route : "nobody";
+}
+
+// The n-th of endlessly many session ids that look like those of a servlet container: 32 hex digits.
+inline std::string session_id(std::uint64_t n) {
+    std::string id(32, '0');
+    std::uint64_t bits = 0;
+    for (std::size_t i = 0; i < id.size(); ++i) {
+        if (i % 16 == 0) bits = mix64(2 * n + 1 + i);
+        id[i] = "0123456789ABCDEF"[bits & 0xf];
+        bits >>= 4;
+    }
+    return id;
+}
+
+// Small whole numbers that look random and are the same everywhere: first <= next() <= last.
+class Numbers {
+public:
+    explicit Numbers(std::uint64_t seed) noexcept : state_(seed) {}
+    std::uint32_t next(std::uint32_t first, std::uint32_t last) noexcept {
+        return first + static_cast<std::uint32_t>(mix64(++state_) % (last - first + 1));
+    }
+
+private:
+    std::uint64_t state_;
+};
+
+// Zeroed memory that this process and those forked from it have in common.
+class SharedMemory {
+public:
+    explicit SharedMemory(std::size_t bytes)
+        : bytes_(bytes), address_(mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)) {
+        if (address_ == MAP_FAILED) throw std::bad_alloc();
+    }
+    ~SharedMemory() { munmap(address_, bytes_); }
+    SharedMemory(const SharedMemory&) = delete;
+    SharedMemory& operator=(const SharedMemory&) = delete;
+
+    void* address() const noexcept { return address_; }
+
+private:
+    std::size_t bytes_;
+    void* address_;
+};
+
+// Runs work(0) … work(count - 1), each in a process of its own and all at once. True if all of them came to the end.
+template <typename Work>
+bool in_processes(int count, const Work& work) {
+    std::vector<pid_t> children;
+    for (int number = 0; number < count; ++number) {
+        const pid_t child = fork();
+        if (child == 0) {
+            try {
+                work(number);
+            } catch (...) {
+                _exit(1);
+            }
+            _exit(0);
+        }
+        if (child > 0) children.push_back(child);
+    }
+    bool all = children.size() == static_cast<std::size_t>(count);
+    for (const pid_t child : children) {
+        int status = 0;
+        all = waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0 && all;
+    }
+    return all;
+}
+
+}  // namespace lbsticky
