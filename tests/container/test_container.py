@@ -1,0 +1,199 @@
+"""The container image, really built and really run: by the Docker engine where one answers, else by buildah."""
+
+import http.server
+import os
+import re
+import socket
+import subprocess
+import threading
+
+import pytest
+import yaml
+
+from engine import PROJECT, Buildah, Docker, poll
+
+DOCKER = PROJECT / "docker"
+
+
+@pytest.fixture(scope="session")
+def engine():
+    reasons = []
+    for kind in (Docker, Buildah):
+        if reason := kind.why_not():
+            reasons.append(reason)
+            continue
+        found = kind()
+        try:
+            found.build()
+            yield found
+        except subprocess.CalledProcessError as error:
+            pytest.fail(f"{error}\n{error.stdout[-4000:]}\n{error.stderr[-4000:]}", pytrace=False)
+        finally:
+            found.close()
+        return
+    # Where every change is tried, a test that tries nothing must not pass for one that did.
+    (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("; ".join(reasons))
+
+
+class Member(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.server.name.encode())
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="session")
+def members():
+    """Two backends that answer with the names that the image gives them as routes; their URLs."""
+    servers = [http.server.ThreadingHTTPServer(("127.0.0.1", 0), Member) for _ in range(2)]
+    for number, server in enumerate(servers, 1):
+        server.name = f"node{number}"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield [f"http://127.0.0.1:{server.server_port}" for server in servers]
+    for server in servers:
+        server.shutdown()
+
+
+def free_address():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+def curl(url, *options):
+    return subprocess.run(["curl", "-fsS", "--max-time", "10", *options, url], text=True, check=True, capture_output=True).stdout
+
+
+def wait_for(container, address):
+    def answers():
+        return subprocess.run(["curl", "-fs", "-o", "/dev/null", f"http://{address}/server-status"]).returncode == 0
+
+    try:
+        poll(answers, "the container answers")
+    except AssertionError as error:
+        pytest.fail(f"{error}\n{container.log()}", pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def address():
+    return free_address()
+
+
+@pytest.fixture(scope="session")
+def container(engine, members, address):
+    """A container as the Dockerfile's first lines show it, and with the module's debug lines."""
+    with engine.run({"LBSTICKY_MEMBERS": " ".join(members), "LBSTICKY_PORT": address,
+                     "LBSTICKY_LOGLEVEL": "debug"}) as running:
+        wait_for(running, address)
+        yield running
+
+
+@pytest.fixture(scope="session")
+def url(container, address):
+    return f"http://{address}/"
+
+
+def test_requests_without_a_session_alternate_between_the_members(url):
+    answers = [curl(url) for _ in range(6)]
+    assert answers in (["node1", "node2"] * 3, ["node2", "node1"] * 3)
+
+
+@pytest.mark.parametrize("session", ["12345", "67890", "x.unknown"])
+def test_a_session_id_without_a_known_route_stays_on_one_member(url, session):
+    assert len({curl(url, "--cookie", f"JSESSIONID={session}") for _ in range(6)}) == 1
+
+
+@pytest.mark.parametrize("node", ["node1", "node2"])
+def test_a_route_in_the_session_id_reaches_the_member_that_has_it(url, node):
+    assert [curl(url, "--cookie", f"JSESSIONID=x.{node}") for _ in range(3)] == [node] * 3
+
+
+def test_a_route_in_the_url_reaches_the_member_that_has_it(url):
+    assert [curl(f"{url};jsessionid=x.node2") for _ in range(3)] == ["node2"] * 3
+
+
+def test_the_balancer_manager_shows_the_members_and_the_method(url, members):
+    page = curl(f"{url}balancer-manager")
+    assert "balancer://mycluster" in page and ">sticky<" in page
+    for number, member in enumerate(members, 1):
+        assert member in page and f"node{number}" in page
+
+
+def test_the_log_says_where_a_request_went_and_why(url, container):
+    curl(f"{url}where", "--cookie", "JSESSIONID=logged.node2")
+    line = poll(lambda: re.search(r'.*"GET /where .*', container.log()), "the request is in the log")
+    assert line[0].endswith("member node2, affinity route")
+    assert re.search(r"lbmethod_sticky:debug.* affinity route", container.log())
+
+
+def test_the_health_check_passes_while_httpd_answers_and_fails_when_it_does_not(engine, url, container, address):
+    kind, command = engine.config()["Healthcheck"]["Test"]
+    assert kind == "CMD-SHELL"
+    assert container.execute(command, LBSTICKY_PORT=address) == 0
+    assert container.execute(command, LBSTICKY_PORT=free_address()) != 0
+
+
+def test_a_configuration_of_ones_own_replaces_the_example(engine, members, tmp_path):
+    own = tmp_path / "own.conf"
+    own.write_text(f"""
+        <Proxy "balancer://own">
+            BalancerMember {members[0]} route=a
+            BalancerMember {members[1]} route=b
+            ProxySet lbmethod=sticky
+            LBStickySession SESSION
+            LBStickyHash off
+        </Proxy>
+        ProxyPass "/" "balancer://own/"
+    """)
+    address = free_address()
+    with engine.run({"LBSTICKY_CONF": "/own.conf", "LBSTICKY_PORT": address}, [(own, "/own.conf")]) as container:
+        wait_for(container, address)
+        assert {curl(f"http://{address}/", "--cookie", "SESSION=12345") for _ in range(2)} == {"node1", "node2"}
+        assert {curl(f"http://{address}/", "--cookie", "SESSION=12345.b") for _ in range(2)} == {"node2"}
+
+
+def test_without_members_it_does_not_start_and_says_what_is_missing(engine):
+    with engine.run({}) as container:
+        assert container.wait() != 0
+        assert "LBSTICKY_MEMBERS is empty" in container.log()
+
+
+def test_its_stop_signal_ends_it_at_once_and_in_order(engine, members):
+    address = free_address()
+    with engine.run({"LBSTICKY_MEMBERS": " ".join(members), "LBSTICKY_PORT": address}) as container:
+        wait_for(container, address)
+        assert container.stop() == 0
+        assert "shutting down gracefully" in container.log()
+
+
+def documented_variables():
+    """What the lines at the head of the Dockerfile explain."""
+    names = set(re.findall(r"^# (LBSTICKY_\w+)  ", (DOCKER / "Dockerfile").read_text(), re.MULTILINE))
+    assert names
+    return names
+
+
+def test_every_variable_that_is_explained_has_a_default_and_an_effect_and_no_other_is_used():
+    dockerfile = (DOCKER / "Dockerfile").read_text()
+    defaults = set(re.findall(r"(LBSTICKY_\w+)=", dockerfile.partition("\nENV ")[2]))
+    files = ["httpd.conf", "example.conf", "entrypoint.sh"]
+    used = {name for file in files for name in re.findall(r"\$\{?(LBSTICKY_\w+)", (DOCKER / file).read_text())}
+    assert documented_variables() == defaults == used
+
+
+def test_compose_starts_httpd_and_two_backends_that_its_members_name():
+    compose = DOCKER / "compose.yaml"
+    services = yaml.safe_load(compose.read_text())["services"]
+    httpd = services.pop("httpd")
+    assert sorted(services) == ["api1", "api2"] == sorted(httpd["depends_on"])
+    assert {service["image"] for service in services.values()} == {httpd["image"]}
+    assert (compose.parent / httpd["build"]["context"] / httpd["build"]["dockerfile"]).samefile(DOCKER / "Dockerfile")
+    assert httpd["environment"]["LBSTICKY_MEMBERS"].split() == [f"http://{name}:8000" for name in services]
+    for service in services.values():
+        assert service["entrypoint"][-1].endswith("python3 -m http.server 8000")
+    assert set(httpd["environment"]) <= documented_variables()
+    if subprocess.run(["docker", "compose", "version"], capture_output=True).returncode == 0:
+        subprocess.run(["docker", "compose", "-f", compose, "config", "--quiet"], check=True)

@@ -1,0 +1,249 @@
+// Any bytes at all as a Cookie header: how its cookies are read, which session is found, where the request goes.
+
+#include <array>
+#include <atomic>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/affinity.hpp"
+#include "require.hpp"
+
+namespace lbsticky {
+namespace {
+
+Worker worker(std::string route) {
+    Worker result;
+    result.url = "http://" + route;
+    result.route = std::move(route);
+    return result;
+}
+
+// Small, but with one worker of each kind: a session can be of each of them.
+std::vector<Worker> workers() {
+    std::vector<Worker> all = {worker("node1"), worker("node2"), worker("b"), worker("a.b"),
+                               worker("b"),     worker("c"),     worker("c"), worker("drain"),
+                               worker("to"),    worker("fro"),   worker(""),  worker(std::string(longest_route, 'r'))};
+    all[1].usable = false;
+    all[2].usable = false;
+    all[5].standby = true;
+    all[7].draining = true;
+    all[8].usable = false;
+    all[8].redirect = "fro";
+    all[9].usable = false;
+    all[9].redirect = "to";
+    all[1].redirect = "c";
+    return all;
+}
+
+Roster& roster() {
+    static Roster the_roster(workers());
+    return the_roster;
+}
+
+// All cookies of the header; how they are read is checked on the way.
+std::vector<Cookie> cookies_of(std::string_view header) {
+    std::vector<Cookie> cookies;
+    CookieReader reader(header);
+    std::size_t bytes = 0;
+    const char* end = header.data();
+    while (const auto cookie = reader.next()) {
+        const auto& [name, value] = *cookie;
+        require(lies_in(name, header) && lies_in(value, header), "a cookie lies in the header");
+        require(!name.empty(), "a cookie has a name");
+        require(name.find_first_of(";,=") == name.npos, "a name ends at a delimiter");
+        require(value.find_first_of(";,") == value.npos, "a value ends at a delimiter");
+        require(name.find_first_of(" \t") != 0 && name.find_last_of(" \t") != name.size() - 1,
+                "no blanks around a name");
+        require(name.data() >= end, "cookies come one after the other");
+        end = name.data() + name.size();
+        if (!value.empty()) {
+            require(value.data() > end, "a value comes behind its name");
+            end = value.data() + value.size();
+        }
+        bytes += name.size() + value.size() + 1;
+        require(bytes <= header.size(), "all cookies together are no longer than the header");
+        cookies.push_back(*cookie);
+    }
+    require(!reader.next() && !reader.next(), "behind the last cookie there is none");
+    return cookies;
+}
+
+std::string without_blanks(const std::string& text) {
+    const auto first = text.find_first_not_of(" \t");
+    return first == text.npos ? "" : text.substr(first, text.find_last_not_of(" \t") - first + 1);
+}
+
+// The same cookies, read in another way: byte by byte, into strings.
+void check_by_copying(std::string_view header, const std::vector<Cookie>& cookies) {
+    std::size_t found = 0;
+    std::string pair;
+    for (std::size_t i = 0; i <= header.size(); ++i) {
+        if (i < header.size() && header[i] != ';' && header[i] != ',') {
+            pair += header[i];
+            continue;
+        }
+        const auto equals = pair.find('=');
+        const std::string name = equals == pair.npos ? "" : without_blanks(pair.substr(0, equals));
+        if (!name.empty()) {
+            std::string value = without_blanks(pair.substr(equals + 1));
+            if (value.size() > 1 && value.front() == '"' && value.back() == '"')
+                value = value.substr(1, value.size() - 2);
+            require(found < cookies.size(), "every cookie is found");
+            require(cookies[found].name == name, "a name is what stands before the equals sign");
+            require(cookies[found].value == value, "a value is what stands behind it");
+            ++found;
+        }
+        pair.clear();
+    }
+    require(found == cookies.size(), "nothing is found that is not there");
+}
+
+bool somebody_with_that_route_serves(std::size_t index) {
+    for (const auto& other : roster().workers())
+        if (other.route == roster().workers()[index].route && other.usable) return true;
+    return false;
+}
+
+// The longest route of all workers that stands at the end of the value, behind a separator.
+std::string longest_known_route(std::string_view value, char separator) {
+    std::string longest;
+    for (const auto& [url, route, redirect, factor, lbset, usable, draining, spare, standby] : roster().workers()) {
+        if (route.size() <= longest.size()) continue;
+        if (separator == '\0' ? value == route : value.ends_with(separator + route)) longest = route;
+    }
+    return longest;
+}
+
+void check_session(const Session& session, char separator) {
+    const auto& all = roster().workers();
+    require(lies_in(session.id, session.value) && lies_in(session.route, session.value),
+            "id and route are of the value");
+    const std::string longest = longest_known_route(session.value, separator);
+    require(session.worker.has_value() == !longest.empty(), "a known route is found");
+    require(session.key().empty() == session.value.empty(), "a session has something that tells it from others");
+    if (!session.worker) {
+        require(session.id == session.value, "without a known route all of it is the id");
+        return;
+    }
+    require(all[*session.worker].route == session.route, "the worker has that route");
+    require(session.route == longest, "no worker has a longer route");
+    const std::string middle = separator == '\0' ? std::string() : std::string(1, separator);
+    require(std::string(session.id) + middle + longest == session.value, "a value is id, separator and route");
+    require(session.key() == session.id || session.id.empty(), "the id tells a session from others");
+}
+
+void check_preference(const Session& session, std::string_view name, const std::vector<Cookie>& cookies,
+                      char separator) {
+    // How much a cookie is worth: 1 for any, 2 for a known route, 3 for one that can serve. The first best one counts.
+    int most = 0;
+    const char* best = nullptr;
+    for (const auto& cookie : cookies) {
+        if (cookie.name != name || cookie.value.empty()) continue;
+        const std::string route = longest_known_route(cookie.value, separator);
+        const auto named = route.empty() ? std::nullopt : roster().find(route);
+        const int worth = !named ? 1 : somebody_with_that_route_serves(*named) ? 3 : 2;
+        if (worth <= most) continue;
+        most = worth;
+        best = cookie.value.data();
+    }
+    require(session.exists() == (best != nullptr), "a session is found exactly where there is one");
+    if (best) require(session.value.data() == best && session.name == name, "the first best cookie counts");
+}
+
+void check_choice(const Choice& choice, const Question& question, bool ticket_drawn) {
+    const auto& all = roster().workers();
+    const Session& session = choice.session;
+    require(ticket_drawn == (choice.affinity == Affinity::fresh), "a ticket is drawn exactly by the rotation");
+    if (!choice.worker) {
+        require(choice.affinity == Affinity::refused, "somebody is eligible");
+        require(question.nofailover && session.worker, "only sessions of known workers are refused");
+        return;
+    }
+    require(*choice.worker < all.size() && all[*choice.worker].usable, "whoever is chosen can serve");
+    require(choice.affinity == Affinity::route || !all[*choice.worker].draining, "a draining worker gets nobody new");
+    switch (choice.affinity) {
+        case Affinity::route:
+            require(session.worker && all[*choice.worker].route == session.route, "the chosen worker has that route");
+            break;
+        case Affinity::failover:
+            require(session.worker && !somebody_with_that_route_serves(*session.worker), "it could not stay");
+            break;
+        case Affinity::hash:
+            require(session.exists() && !session.worker && question.hash, "what has no known route is hashed");
+            break;
+        case Affinity::fresh:
+            require(!session.exists() || (!session.worker && !question.hash), "nothing says where to");
+            break;
+        default: require(false, "an affinity that fits");
+    }
+}
+
+constexpr SessionName sid = {"sid", "s"};
+constexpr SessionName jsessionid = {"JSESSIONID", "jsessionid"};
+
+// Which session is found where one name is configured, and where two are.
+void check_names(std::string_view header, const std::vector<Cookie>& cookies, char separator) {
+    const auto find = [&](std::vector<SessionName> names) {
+        Question question;
+        question.cookies = header;
+        question.url = "/";
+        question.separator = separator;
+        question.names = names;
+        return find_session(question, roster());
+    };
+    const Session first = find({sid});
+    const Session second = find({jsessionid});
+    check_preference(first, "sid", cookies, separator);
+    check_preference(second, "JSESSIONID", cookies, separator);
+    const char* expected = first.exists() ? first.value.data() : second.value.data();
+    require(find({sid, jsessionid}).value.data() == expected, "of two names the first one present counts");
+    require(!find({}).exists(), "without names there is no session");
+}
+
+// Where a request with that header goes.
+void check_request(std::string_view header, char separator, bool nofailover, bool hash) {
+    constexpr std::array names = {sid, jsessionid};
+    Question question;
+    question.cookies = header;
+    question.url = "/";
+    question.names = names;
+    question.separator = separator;
+    question.nofailover = nofailover;
+    question.hash = hash;
+    std::atomic<std::uint64_t> next{0};
+    Tickets tickets(next);
+    const Choice choice = choose(question, roster(), tickets);
+    if (choice.session.exists()) {
+        require(lies_in(choice.session.value, header), "a session's value lies in the header");
+        check_session(choice.session, separator);
+    }
+    check_choice(choice, question, next == 1);
+    const Choice again = choose(question, roster(), tickets);
+    require(again.affinity == choice.affinity, "the same request has the same affinity");
+    require(again.affinity == Affinity::fresh || again.worker == choice.worker, "and goes to the same worker");
+}
+
+}  // namespace
+}  // namespace lbsticky
+
+extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t size) {
+    using namespace lbsticky;
+    // A copy of its own, so that a sanitizer sees one byte read too far.
+    const std::vector<char> bytes(data, data + size);
+    const std::string_view header(bytes.data(), bytes.size());
+
+    const std::vector<Cookie> cookies = cookies_of(header);
+    check_by_copying(header, cookies);
+
+    // Long headers are to be long: how they are configured makes no difference that short ones would not show.
+    const bool is_long = size > 1024;
+    for (const char separator : {'.', '!', '\0'}) {
+        check_names(header, cookies, separator);
+        for (const unsigned how : {0U, 1U, 2U, 3U}) {
+            check_request(header, separator, how & 1, how & 2);
+            if (is_long) return 0;
+        }
+    }
+    return 0;
+}
