@@ -21,5 +21,12 @@ as_root=
 if [ "$(id -u)" -ne 0 ]; then as_root=sudo; fi
 echo "installing:$missing"
 $as_root apt-get update -q
-# A web server that is installed for this must not start, let alone on port 80.
-$as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -q -y --no-install-recommends $missing
+# A web server that is installed for this must not start, let alone on port 80: until this is done, the machine's policy
+# is that nothing starts. A machine that has a policy keeps its own.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+  trap '$as_root rm -f $policy' EXIT
+  printf '#!/bin/sh\nexit 101\n' | $as_root tee $policy >/dev/null
+  $as_root chmod 755 $policy
+fi
+$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing

@@ -34,16 +34,17 @@ suite() {  # suite NAME PYTEST-ARGUMENT...
   "$python" -m pytest --junitxml "$reports/$name.xml" "$@"
 }
 
-for preset in release asan tsan fuzz; do build "$preset"; done
+for preset in ci asan tsan fuzz; do build "$preset"; done
 
 suite source tests/source
-for preset in release asan tsan; do unit "$preset"; done
+for preset in ci asan tsan; do unit "$preset"; done
 suite fuzz tests/fuzz
 
 # Every MPM; one of them with the module under the address and undefined-behaviour sanitizers.
 export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1
 LBSTICKY_MODULE=$PWD/build/asan/mod_lbmethod_sticky.so LBSTICKY_PRELOAD=$(g++ -print-file-name=libasan.so) \
   suite integration-event-sanitized tests/integration --mpm event -n 4
+export LBSTICKY_MODULE=$PWD/build/ci/mod_lbmethod_sticky.so
 for mpm in worker prefork; do suite "integration-$mpm" tests/integration --mpm "$mpm" -n 4; done
 suite demo tests/demo
 suite package tests/package

@@ -224,8 +224,8 @@ Header always set X-Session-Route "%{{BALANCER_SESSION_ROUTE}}e"
 
     def choices(self):
         """[(child process, affinity, member's URL or None)] of the requests, as they were decided one after the other."""
-        lines = re.findall(r"\[lbmethod_sticky:debug\] \[pid (\d+).*?balancer://\S+: affinity (\w+),.*?member ?(\S*)$",
-                           self.log(), re.MULTILINE)
+        pattern = r"\[lbmethod_sticky:debug\] \[pid (\d+).*?balancer://\S+: affinity (\w+),.*?member ?(\S*)$"
+        lines = re.findall(pattern, self.log(), re.MULTILINE)
         return [(int(pid), affinity, member or None) for pid, affinity, member in lines]
 
     def children(self):

@@ -5,8 +5,6 @@ import os
 import pathlib
 import subprocess
 
-import pytest
-
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SOURCES = sorted(p for p in ROOT.glob("mod_lbsticky/**/*.cpp"))
 ALL = SOURCES + sorted(p for pattern in ("mod_lbsticky/**/*.hpp", "tests/**/*.hpp", "tests/**/*.cpp") for p in ROOT.glob(pattern))
@@ -18,10 +16,9 @@ def test_clang_format_would_change_nothing():
     assert result.returncode == 0, result.stderr
 
 
-@pytest.mark.timeout(600)
 def test_clang_tidy_finds_nothing():
     def check(source):
-        return subprocess.run(["clang-tidy", "--quiet", "-p", ROOT / "build/release", source], capture_output=True, text=True)
+        return subprocess.run(["clang-tidy", "--quiet", "-p", ROOT / "build/ci", source], capture_output=True, text=True)
 
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         results = list(pool.map(check, SOURCES))
