@@ -58,6 +58,7 @@ int refresh_load(request_rec* r) noexcept {
     if (!is_handled_by(r, "balancer-manager") && !is_handled_by(r, "server-status")) return DECLINED;
     const auto refresh = [r](proxy_balancer& balancer) {
         if (!is_ours(balancer) || PROXY_THREAD_LOCK(&balancer) != APR_SUCCESS) return;
+        mod_proxy.sync_balancer(&balancer, r->server, balancer.sconf);
         guarded(
             [&] {
                 write_load(balancer, r->server);

@@ -9,7 +9,8 @@ from server import Server, cluster
 
 CHARACTERS = "letters, digits and any of !#$%&'*+-.^_`~"
 SESSION_NAMES = "LBStickySession takes one or more of NAME or NAME|PARAM (a cookie, a path parameter)"
-ON_OR_OFF = "LBStickyHash takes one argument, whether a session id without a known route is placed by consistent hashing: on or off"
+ON_OR_OFF = ("LBStickyHash takes one argument, whether a session id without a known route is placed by consistent "
+             "hashing: on or off")
 A = "http://127.0.0.1:1"
 B = "http://127.0.0.1:2"
 MYCLUSTER = 'Proxy "balancer://mycluster"'
@@ -36,7 +37,7 @@ def start_in_vain(server):
     return server.output() + server.log()
 
 
-# -- What is refused ----------------------------------------------------------------------------------------------------
+# -- What is refused --------------------------------------------------------------------------------------------------
 
 
 def refusal(server):
@@ -153,7 +154,7 @@ def test_httpd_does_not_start_without_the_modules_that_this_one_needs(written, w
     assert len(re.findall(sentence, start_in_vain(server))) == 1
 
 
-# -- What is taken ------------------------------------------------------------------------------------------------------
+# -- What is taken ----------------------------------------------------------------------------------------------------
 
 # What it is: the configuration.
 GOOD = {
@@ -184,7 +185,8 @@ GOOD = {
                                                       "LBStickyHash off", name='Proxy "balancer://mycluster/"'),
     "if the module is there": cluster(A, more="<IfModule lbmethod_sticky_module>\nLBStickyHash off\n</IfModule>"),
     "if the module is there, and others too": cluster(
-        A, more="<IfModule proxy_module>\n<IfModule lbmethod_sticky_module>\nLBStickyHash off\n</IfModule>\n</IfModule>"),
+        A, more="<IfModule proxy_module>\n<IfModule lbmethod_sticky_module>\nLBStickyHash off\n</IfModule>\n"
+                "</IfModule>"),
     "a section if the module is there": "<IfModule lbmethod_sticky_module>\n"
                                         + cluster(A, more="LBStickyHash off") + "</IfModule>\n",
     "if something is not defined": cluster(A, more="<IfDefine !NOTHING>\nLBStickyHash off\n</IfDefine>"),
@@ -202,7 +204,7 @@ def test_httpd_takes_a_directive(written, configuration):
     assert written(configuration).check_configuration() == (0, "Syntax OK\n")
 
 
-# -- Which balancer a directive is for ----------------------------------------------------------------------------------
+# -- Which balancer a directive is for --------------------------------------------------------------------------------
 
 
 class Hashing:
@@ -254,20 +256,22 @@ def test_a_later_section_changes_what_it_names_and_nothing_else(httpd, backends)
 
 def test_a_directive_in_a_section_whose_name_ends_with_a_slash_holds(httpd, backends):
     """mod_proxy takes it for the balancer of that name: ProxySet and BalancerMember in it do hold."""
-    hashing = Hashing(httpd, backends, ("mine", ""), (None, section("LBStickyHash off", name='Proxy "balancer://mine/"')))
+    hashing = Hashing(httpd, backends, ("mine", ""),
+                      (None, section("LBStickyHash off", name='Proxy "balancer://mine/"')))
     assert not hashing("mine")
 
 
 def test_a_directive_in_a_section_in_other_letters_holds(httpd, backends):
-    hashing = Hashing(httpd, backends, ("mine", ""), (None, section("LBStickyHash off", name='Proxy "Balancer://MINE"')))
+    hashing = Hashing(httpd, backends, ("mine", ""),
+                      (None, section("LBStickyHash off", name='Proxy "Balancer://MINE"')))
     assert not hashing("mine")
 
 
 def test_virtual_hosts_inherit_the_balancers_of_the_main_server_with_their_settings(httpd, backends):
     a, b = backends(2)
     server = httpd(
-        section(f"BalancerMember {a.url} route=node1", f"BalancerMember {b.url} route=node2", "ProxySet lbmethod=sticky",
-                "LBStickySession S", "LBStickyHash off")
+        section(f"BalancerMember {a.url} route=node1", f"BalancerMember {b.url} route=node2",
+                "ProxySet lbmethod=sticky", "LBStickySession S", "LBStickyHash off")
         + "ProxyPass /inherited balancer://mycluster/\n"
         + section("ServerName plain", name="VirtualHost *")
         + section("ServerName rewriting", "RewriteEngine on", "RewriteRule ^/rewritten balancer://mycluster/ [P]",
@@ -286,19 +290,22 @@ def test_virtual_hosts_inherit_the_balancers_of_the_main_server_with_their_setti
     assert asked("changing", "/inherited", "S=x") == ("hash", None)
 
 
-# -- What is warned of --------------------------------------------------------------------------------------------------
+# -- What is warned of ------------------------------------------------------------------------------------------------
 
 
 def no_route(some, of_all, first, name="mycluster"):
-    return f"balancer://{name}: {some} of {of_all} members have no route=, {first} the first: a session id cannot name them"
+    return (f"balancer://{name}: {some} of {of_all} members have no route=, {first} the first: "
+            "a session id cannot name them")
 
 
 def same_route(route, one=A, other=B):
-    return f"balancer://mycluster: members {one} and {other} have the same route={route}: sessions of the one go to the other"
+    return (f"balancer://mycluster: members {one} and {other} have the same route={route}: "
+            "sessions of the one go to the other")
 
 
 def unusable(route, character, why="which cannot stand in a cookie"):
-    return f"balancer://mycluster: route={route} of member {A} holds '{character}', {why}: its sessions may not be found"
+    return (f"balancer://mycluster: route={route} of member {A} holds '{character}', {why}: "
+            "its sessions may not be found")
 
 
 def no_effect(name="mycluster", method="byrequests"):
@@ -381,8 +388,9 @@ NOT_WARNED_OF = {
     "a section for a balancer that is not there, without a directive": section(name='Proxy "balancer://gone"'),
     "a directive for a balancer that a virtual host inherits": cluster(A) + section(
         section("LBStickyHash off"), name="VirtualHost *"),
-    "a directive for a balancer that a virtual host passes to by the same method": cluster(
-        A, more="LBStickyHash off") + section("ProxyPass /a balancer://mycluster lbmethod=sticky", name="VirtualHost *"),
+    "a directive for a balancer that a virtual host passes to by the same method":
+        cluster(A, more="LBStickyHash off")
+        + section("ProxyPass /a balancer://mycluster lbmethod=sticky", name="VirtualHost *"),
 }
 
 

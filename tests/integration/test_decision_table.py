@@ -77,7 +77,7 @@ def table(httpd, backends):
     return lambda *members, **options: Table(httpd, backends(len(members)), members, **options)
 
 
-# -- 1: a session id whose route names a member that can serve ----------------------------------------------------------
+# -- 1: a session id whose route names a member that can serve --------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -260,7 +260,7 @@ def test_a_path_parameter_ends_at_a_semicolon_whatever_scolonpathdelim_says(tabl
     assert (answer.body, answer.affinity, answer.session_route) == ("backend2", "route", "node2")
 
 
-# -- 3: redirect= -------------------------------------------------------------------------------------------------------
+# -- 3: redirect= -----------------------------------------------------------------------------------------------------
 
 # What it is: (members, member that serves sessions of node1).
 REDIRECTS = {
@@ -330,7 +330,7 @@ def test_a_draining_member_is_redirected_no_sessions_to(httpd, backends):
     assert server.bodies(3, cookie="JSESSIONID=x.node2") == ["backend2"] * 3
 
 
-# -- 4: nofailover=On ---------------------------------------------------------------------------------------------------
+# -- 4: nofailover=On -------------------------------------------------------------------------------------------------
 
 
 def test_with_nofailover_a_session_is_refused_where_its_member_cannot_serve(table):
@@ -397,7 +397,7 @@ def test_a_refused_session_does_not_wait_for_the_timeout_of_the_balancer(table):
     assert (answer.status, answer.affinity) == (503, "refused")
 
 
-# -- 5: failover --------------------------------------------------------------------------------------------------------
+# -- 5: failover ------------------------------------------------------------------------------------------------------
 
 
 def test_all_requests_of_a_session_fail_over_to_the_same_member_parallel_ones_too(table):
@@ -442,7 +442,7 @@ def test_a_session_that_failed_over_and_one_without_a_route_share_their_member(t
         assert failover.body == hashed.body
 
 
-# -- 6, 7: LBStickyHash, and new sessions -------------------------------------------------------------------------------
+# -- 6, 7: LBStickyHash, and new sessions -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("value, shortened", [("12345", "12...(5)"), ("12345.gone", "1234...(10)")])
@@ -476,7 +476,7 @@ def test_new_sessions_are_shared_out_by_loadfactor(table):
     assert sorted(t.server.bodies(6, path="/stock/")) == sorted(t.names(6))
 
 
-# -- Who is eligible: as with the stock methods -------------------------------------------------------------------------
+# -- Who is eligible: as with the stock methods -----------------------------------------------------------------------
 
 # What it is: (members, those that requests without a route go to, in the order of their turns).
 ELIGIBLE = {
@@ -568,7 +568,7 @@ def test_where_everyone_else_is_draining_only_sessions_are_served(table, drainin
         assert t.server.curl("/stock/", cookie=cookie or "a=b").status == 503
 
 
-# -- Members that fail while they are asked -----------------------------------------------------------------------------
+# -- Members that fail while they are asked ---------------------------------------------------------------------------
 
 EVERY_REQUEST = pytest.mark.parametrize("cookie", [None, "JSESSIONID=x", "JSESSIONID=x.node1"],
                                         ids=["new", "hash", "route"])
@@ -700,7 +700,7 @@ def test_timeout_is_how_long_a_request_waits_for_a_member_that_can_serve(table, 
             assert len(log) == 1
 
 
-# -- failonstatus=, mod_proxy_hcheck ------------------------------------------------------------------------------------
+# -- failonstatus=, mod_proxy_hcheck ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("settings", ["failonstatus=500", "failonstatus=502,500"])
@@ -750,7 +750,7 @@ ProxyHCTPSize 4
     assert t.ask(cookie="JSESSIONID=x.node1").affinity == "route"
 
 
-# -- What is counted ----------------------------------------------------------------------------------------------------
+# -- What is counted --------------------------------------------------------------------------------------------------
 
 
 def test_both_resolvers_count_the_same(table):

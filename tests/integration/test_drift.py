@@ -27,8 +27,8 @@ def written(module, tmp_path, request):
     count = itertools.count()
 
     def write(configuration):
-        return Server(tmp_path / f"httpd{next(count)}", module, configuration, mpm=request.config.getoption("--mpm"), modules=MODULES,
-                      environment={"APACHE_LOG_DIR": str(tmp_path)})
+        return Server(tmp_path / f"httpd{next(count)}", module, configuration, modules=MODULES,
+                      mpm=request.config.getoption("--mpm"), environment={"APACHE_LOG_DIR": str(tmp_path)})
 
     return write
 
