@@ -47,7 +47,7 @@ LBSTICKY_MODULE=$PWD/build/asan/mod_lbmethod_sticky.so LBSTICKY_PRELOAD=$(g++ -p
 export LBSTICKY_MODULE=$PWD/build/ci/mod_lbmethod_sticky.so
 for mpm in worker prefork; do suite "integration-$mpm" tests/integration --mpm "$mpm" -n 4; done
 suite demo tests/demo
-suite package tests/package
+LBSTICKY_BUILD=$PWD/build/ci suite package tests/package
 suite container tests/container
 
 step "total"

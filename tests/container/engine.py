@@ -45,7 +45,8 @@ class Docker:
         except subprocess.CalledProcessError:
             base = BASE
             output_of("docker", "import", debian_base(), base)
-        output_of("docker", "build", "--network=host", "--build-arg", f"BASE={base}", "-t", IMAGE, "-f", DOCKERFILE, PROJECT)
+        output_of("docker", "build", "--network=host", "--build-arg", f"BASE={base}", "-t", IMAGE, "-f", DOCKERFILE,
+                  PROJECT)
 
     def config(self):
         return json.loads(output_of("docker", "image", "inspect", IMAGE))[0]["Config"]
@@ -116,8 +117,8 @@ class Buildah:
             base = f"localhost/{BASE}"
             self.command("podman", "import", debian_base(), base)
         # The other image format has no place for the health check.
-        self.command("nice", "buildah", "bud", *self.isolation, "--format=docker", "--build-arg", f"BASE={base}", "-t", IMAGE,
-                     "-f", DOCKERFILE, PROJECT)
+        self.command("nice", "buildah", "bud", *self.isolation, "--format=docker", "--build-arg", f"BASE={base}",
+                     "-t", IMAGE, "-f", DOCKERFILE, PROJECT)
 
     def config(self):
         return json.loads(self.command("buildah", "inspect", "--type=image", IMAGE))["Docker"]["config"]
@@ -128,9 +129,10 @@ class Buildah:
         config = self.config()
         log = pathlib.Path(self.folder.name) / f"{container}.log"
         with log.open("w") as log_file:
-            process = subprocess.Popen(["buildah", "run", *self.isolation, *options(environment, files), container, "--",
-                                        *config["Entrypoint"], *(config["Cmd"] or [])],
-                                       env=self.environment, stdout=log_file, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(
+                ["buildah", "run", *self.isolation, *options(environment, files), container, "--",
+                 *config["Entrypoint"], *(config["Cmd"] or [])],
+                env=self.environment, stdout=log_file, stderr=subprocess.STDOUT)
         running = BuildahContainer(self, container, process, log, config["StopSignal"])
         try:
             yield running
@@ -153,8 +155,8 @@ class BuildahContainer:
         return self.log_file.read_text()
 
     def execute(self, command, **environment):
-        return subprocess.run(["buildah", "run", *Buildah.isolation, *options(environment), self.container, "--", "sh", "-c",
-                               command], env=self.engine.environment).returncode
+        return subprocess.run(["buildah", "run", *Buildah.isolation, *options(environment), self.container, "--",
+                               "sh", "-c", command], env=self.engine.environment).returncode
 
     def signal(self, name):
         # There is no process space of its own in which httpd would be number 1, and buildah passes on no signal.

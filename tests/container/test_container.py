@@ -64,7 +64,8 @@ def free_address():
 
 
 def curl(url, *options):
-    return subprocess.run(["curl", "-fsS", "--max-time", "10", *options, url], text=True, check=True, capture_output=True).stdout
+    command = ["curl", "-fsS", "--max-time", "10", *options, url]
+    return subprocess.run(command, text=True, check=True, capture_output=True).stdout
 
 
 def wait_for(container, address):

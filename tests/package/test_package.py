@@ -37,7 +37,8 @@ def output_of(*command, **options):
     """What the command wrote; a failed test that shows it, if the command failed."""
     done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600, **options)
     if done.returncode:
-        pytest.fail(f"{' '.join(map(str, command))}: exit status {done.returncode}\n{done.stdout[-4000:]}", pytrace=False)
+        shown = " ".join(map(str, command))
+        pytest.fail(f"{shown}: exit status {done.returncode}\n{done.stdout[-4000:]}", pytrace=False)
     return done.stdout
 
 
@@ -100,8 +101,8 @@ class Debian:
 
     def traces(self):
         """Every path that is there for the sake of this package."""
-        found = output_of("find", self.folder, "-mindepth", "1", "-xdev", "-name", "*sticky*", "-printf", "/%P\n").splitlines()
-        return sorted(set(found) - {self.deb})
+        found = output_of("find", self.folder, "-mindepth", "1", "-xdev", "-name", "*sticky*", "-printf", "/%P\n")
+        return sorted(set(found.splitlines()) - {self.deb})
 
 
 @pytest.fixture(scope="session")

@@ -203,6 +203,7 @@ TEST_CASE("weights that would make the cycle too long are rounded", "[rotation]"
         CHECK(Rotation(Weights{longest - 10'000, 9999, 1}).cycle() == longest);
         CHECK(Rotation(Weights{100 * (longest - 10'000), 100 * 9999, 100}).cycle() == longest);
         CHECK(is_exact_and_smooth({longest - 10'000, 9999, 1}));
+        CHECK(Rotation(Weights{longest - 9999, 9999, 1}).cycle() == longest);
     }
     SECTION("to a cycle of about the longest length") {
         Numbers numbers(3);
