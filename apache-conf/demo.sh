@@ -52,12 +52,18 @@ cmake -S "$source_dir" -B "$demo/build" -G Ninja -DLBSTICKY_TESTS=OFF >"$demo/bu
 
 # --- two backends and httpd -------------------------------------------------------------------------------------------
 
+# Free ports, of those that the system does not give to outgoing connections.
 free_ports() {
   /usr/bin/python3 - "$1" <<'PYTHON'
-import socket, sys
-sockets = [socket.socket() for _ in range(int(sys.argv[1]))]
-for s in sockets:
-    s.bind(("127.0.0.1", 0))
+import random, socket, sys
+sockets = []
+while len(sockets) < int(sys.argv[1]):
+    s = socket.socket()
+    try:
+        s.bind(("127.0.0.1", random.randrange(10000, 32000)))
+        sockets.append(s)
+    except OSError:
+        pass
 print(*(s.getsockname()[1] for s in sockets))
 PYTHON
 }
@@ -68,7 +74,8 @@ start_backend() {  # start_backend NAME PORT
   echo "$1" >"$demo/$1/index.html"
   /usr/bin/python3 -m http.server "$2" --bind 127.0.0.1 --directory "$demo/$1" >>"$demo/$1.log" 2>&1 &
   backend_pid[$1]=$!
-  wait_for "$1 is up" curl --silent --fail "http://127.0.0.1:$2/"
+  answers_with() { [ "$(curl --silent --fail "http://127.0.0.1:$2/")" = "$1" ]; }
+  wait_for "$1 is up" answers_with "$1" "$2"
 }
 start_backend node1 "$port1"
 start_backend node2 "$port2"

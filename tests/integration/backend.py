@@ -7,6 +7,8 @@ import socketserver
 import ssl
 import threading
 
+from server import free_port
+
 
 class Backend:
     """Answers every request with its name as the body, and remembers what it was asked.
@@ -21,7 +23,7 @@ class Backend:
     def __init__(self, name, host="127.0.0.1", tls=None, unix=None):
         self.name = name
         self.host = host
-        self.port = 0
+        self.port = free_port(host)
         self.tls = tls
         self.unix = unix and f"{unix}/{name}"
         self.headers = []

@@ -3,12 +3,15 @@
 import copy
 import os
 import pathlib
+import random
 import re
 import signal
 import socket
 import subprocess
 import time
 import xml.etree.ElementTree
+
+import pytest
 
 MODULES = "/usr/lib/apache2/modules"
 
@@ -34,6 +37,7 @@ BACKEND_IS_DOWN = [
     r"AH01102: error reading status line from remote server",
     r"AH00898: Error reading from remote server",
     r"AH00959: ap_proxy_connect_backend disabling worker",
+    r"AH00940: .* disabled connection for",
 ]
 
 
@@ -50,9 +54,14 @@ def wait_until(condition, what, seconds=20):
 
 
 def free_port(host="127.0.0.1"):
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return probe.getsockname()[1]
+    """One of those that the system does not give to outgoing connections: nobody takes it while it is not listened on."""
+    while True:
+        with socket.socket() as probe:
+            try:
+                probe.bind((host, random.randrange(10000, 32000)))
+                return probe.getsockname()[1]
+            except OSError:
+                pass
 
 
 class Answer:
@@ -223,7 +232,7 @@ Header always set X-Session-Route "%{{BALANCER_SESSION_ROUTE}}e"
         return re.findall(r"\[lbmethod_sticky:debug\].*?(balancer://\S+: affinity .*)", self.log())
 
     def choices(self):
-        """[(child process, affinity, member's URL or None)] of the requests, as they were decided one after the other."""
+        """[(child process, affinity, member's URL or None)] of the requests, in the order of the decisions."""
         pattern = r"\[lbmethod_sticky:debug\] \[pid (\d+).*?balancer://\S+: affinity (\w+),.*?member ?(\S*)$"
         lines = re.findall(pattern, self.log(), re.MULTILINE)
         return [(int(pid), affinity, member or None) for pid, affinity, member in lines]
@@ -327,6 +336,13 @@ Header always set X-Session-Route "%{{BALANCER_SESSION_ROUTE}}e"
                                            for key, value in fields.items()}
         return members
 
+
+# What resolves the session id: mod_proxy_balancer as far as it can, or this module alone. For cluster().
+RESOLVERS = {
+    "stickysession": dict(settings="lbmethod=sticky stickysession=JSESSIONID"),
+    "LBStickySession": dict(settings="lbmethod=sticky", more="LBStickySession JSESSIONID"),
+}
+by_either = pytest.mark.parametrize("resolver", RESOLVERS.values(), ids=RESOLVERS)
 
 MANAGER = """
 ProxyPass /balancer-manager !

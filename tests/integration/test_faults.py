@@ -6,14 +6,9 @@ import time
 
 import pytest
 
-from server import BACKEND_IS_DOWN, cluster, wait_until
+from server import BACKEND_IS_DOWN, RESOLVERS, by_either, cluster, wait_until
 
 SESSION = "JSESSIONID=12345"
-RESOLVERS = {
-    "stickysession": dict(settings="lbmethod=sticky stickysession=JSESSIONID"),
-    "LBStickySession": dict(settings="lbmethod=sticky", more="LBStickySession JSESSIONID"),
-}
-by_either = pytest.mark.parametrize("resolver", RESOLVERS.values(), ids=RESOLVERS)
 
 REASON = r"\[lbmethod_sticky:error\] \[pid (\d+).*balancer://mycluster: workers are chosen by plain round robin " \
          r"until this is mended: (.*)$"

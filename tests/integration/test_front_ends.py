@@ -4,14 +4,10 @@ import collections
 
 import pytest
 
-from server import cluster, free_port
+from server import RESOLVERS, by_either, cluster, free_port
 
 IDS = [f"id{number}" for number in range(12)]
 SESSION = "JSESSIONID"
-sticky = pytest.mark.parametrize("resolver", [
-    dict(settings="lbmethod=sticky stickysession=JSESSIONID"),
-    dict(settings="lbmethod=sticky", more="LBStickySession JSESSIONID"),
-], ids=["stickysession", "LBStickySession"])
 
 
 def places(server, path="/", ids=IDS):
@@ -19,7 +15,7 @@ def places(server, path="/", ids=IDS):
     return {id: server.curl(path, cookie=f"{SESSION}={id}").body for id in ids}
 
 
-@sticky
+@by_either
 @pytest.mark.parametrize("option", [
     lambda number: f"route=node{number}",
     lambda number: "",  # the member's URL is what names it
@@ -41,7 +37,7 @@ def test_two_servers_place_a_session_on_the_same_member_in_whatever_order_they_l
 def test_two_servers_agree_where_a_session_goes_whose_member_cannot_serve(httpd, backends):
     members = [f"{backend.url} route=node{number}" for number, backend in enumerate(backends(4), 1)]
     members[1] += " status=+D"
-    resolver = dict(settings="lbmethod=sticky", more="LBStickySession JSESSIONID")
+    resolver = RESOLVERS["LBStickySession"]
     ids = [f"{id}.node2" for id in IDS]
     one, two = httpd(cluster(*members, **resolver)), httpd(cluster(*reversed(members), **resolver))
     placed = places(one, ids=ids)
@@ -95,7 +91,7 @@ def virtual_host(port, text):
         </VirtualHost>"""
 
 
-@sticky
+@by_either
 def test_balancers_of_one_name_in_two_virtual_hosts_do_not_disturb_each_other(httpd, backends, resolver):
     a, b, c, d = backends(4)
     ports = free_port(), free_port()
@@ -124,7 +120,7 @@ def heirs(httpd, backends):
     proxy of its own, the other none."""
     ports = free_port(), free_port()
     members = [f"{backend.url} route=node{number}" for number, backend in enumerate(backends(3), 1)]
-    server = httpd(cluster(*members, settings="lbmethod=sticky", more="LBStickySession JSESSIONID")
+    server = httpd(cluster(*members, **RESOLVERS["LBStickySession"])
                    + virtual_host(ports[0], "ProxyVia Off") + virtual_host(ports[1], ""), processes=3)
     return [server] + [server.at(port) for port in ports]
 

@@ -6,14 +6,9 @@ import threading
 
 import pytest
 
-from server import BACKEND_IS_DOWN, cluster, wait_until
+from server import BACKEND_IS_DOWN, RESOLVERS, by_either, cluster, wait_until
 
 SESSION = "JSESSIONID=12345"
-RESOLVERS = {
-    "stickysession": dict(settings="lbmethod=sticky stickysession=JSESSIONID"),
-    "LBStickySession": dict(settings="lbmethod=sticky", more="LBStickySession JSESSIONID"),
-}
-by_either = pytest.mark.parametrize("resolver", RESOLVERS.values(), ids=RESOLVERS)
 UNAVAILABLE = [r"All workers are in error state"]
 
 
@@ -360,10 +355,10 @@ def test_busy_counts_the_requests_that_a_member_is_working_on(site, cookie):
     member.gate.clear()
     request = threading.Thread(target=lambda: site.server.curl(cookie=cookie))
     request.start()
-    wait_until(lambda: member.gate.is_set() or [f["busy"] for f in site.server.state().values()] == [0, 1], "busy")
+    wait_until(lambda: [fields["busy"] for fields in site.server.state().values()] == [0, 1], "it is busy")
     member.gate.set()
     request.join()
-    wait_until(lambda: [fields["busy"] for fields in site.server.state().values()] == [0, 0], "no longer busy")
+    wait_until(lambda: [fields["busy"] for fields in site.server.state().values()] == [0, 0], "it is not busy any more")
 
 
 def test_server_status_shows_elected_and_busy_of_each_member(httpd, backends):

@@ -16,14 +16,9 @@ import threading
 import pytest
 import websockets
 
-from server import cluster, free_port
+from server import RESOLVERS, by_either, cluster, free_port
 
 SESSION = "JSESSIONID=12345"
-RESOLVERS = {
-    "stickysession": dict(settings="lbmethod=sticky stickysession=JSESSIONID"),
-    "LBStickySession": dict(settings="lbmethod=sticky", more="LBStickySession JSESSIONID"),
-}
-by_either = pytest.mark.parametrize("resolver", RESOLVERS.values(), ids=RESOLVERS)
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +31,24 @@ def certificate(tmp_path_factory):
                     "basicConstraints=critical,CA:FALSE", "-out", files[0], "-keyout", files[1]],
                    check=True, capture_output=True)
     return files
+
+
+@pytest.fixture
+def tls_server(httpd, certificate):
+    """tls_server(configuration): a Server that also answers at an HTTPS port, and itself at that port."""
+    def start(configuration, modules=(), **options):
+        port = free_port()
+        server = httpd(f"""
+            Listen 127.0.0.1:{port}
+            <VirtualHost 127.0.0.1:{port}>
+                ServerName 127.0.0.1
+                SSLEngine On
+                SSLCertificateFile {certificate[0]}
+                SSLCertificateKeyFile {certificate[1]}
+            </VirtualHost>
+            """ + configuration, modules=["ssl", *modules], **options)
+        return server.at(port, "https")
+    return start
 
 
 # -- what members speak -------------------------------------------------------------------------------------------
@@ -119,6 +132,14 @@ def h2c_members(httpd, backends, **_):
     return [gateway.url.replace("http:", "h2c:") for gateway in gateways], "", ["proxy_http2"]
 
 
+def h2_members(tls_server, backends, certificate, **_):
+    gateways = [tls_server(f"Protocols h2 http/1.1\nProxyPass / {backend.url}/", mpm="event", modules=["http2"])
+                for backend in backends(2)]
+    return ([gateway.url.replace("https:", "h2:") for gateway in gateways],
+            f"SSLProxyEngine On\nSSLProxyCACertificateFile {certificate[0]}\nSSLProxyVerify require",
+            ["ssl", "proxy_http2"])
+
+
 def unix_members(backends, open_folder, **_):
     return [backend.url for backend in backends(2, unix=open_folder)], "", []
 
@@ -131,15 +152,16 @@ def ajp_members(cleanup, **_):
     return [f"ajp://127.0.0.1:{port}" for port in two_responders(Ajp, cleanup)], "", ["proxy_ajp"]
 
 
-KINDS = {"http": http_members, "https": https_members, "h2c": h2c_members, "unix sockets": unix_members,
-         "fcgi": fcgi_members, "ajp": ajp_members}
+KINDS = {"http": http_members, "https": https_members, "h2c": h2c_members, "h2": h2_members,
+         "unix sockets": unix_members, "fcgi": fcgi_members, "ajp": ajp_members}
 
 
 @by_either
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_sessions_stick_whatever_members_speak(httpd, backends, certificate, open_folder, cleanup, kind, resolver):
-    urls, configuration, modules = kind(httpd=httpd, backends=backends, certificate=certificate, cleanup=cleanup,
-                                        open_folder=open_folder)
+def test_sessions_stick_whatever_members_speak(
+        httpd, tls_server, backends, certificate, open_folder, cleanup, kind, resolver):
+    urls, configuration, modules = kind(httpd=httpd, tls_server=tls_server, backends=backends, certificate=certificate,
+                                        open_folder=open_folder, cleanup=cleanup)
     members = [f'"{url}" route=node{number}' for number, url in enumerate(urls, 1)]
     server = httpd(configuration + cluster(*members, **resolver), modules=modules)
     assert server.bodies(4) == ["backend1", "backend2"] * 2
@@ -148,7 +170,7 @@ def test_sessions_stick_whatever_members_speak(httpd, backends, certificate, ope
         assert (answer.status, answer.body, answer.affinity) == (200, f"backend{number}", "route")
     assert len(set(server.bodies(6, cookie=SESSION))) == 1
     assert server.curl(cookie=SESSION).affinity == "hash"
-    assert server.curl(f"/app;JSESSIONID=1.node2?a=b").body == "backend2"
+    assert server.curl("/app;JSESSIONID=1.node2?a=b").body == "backend2"
 
 
 # -- WebSockets ---------------------------------------------------------------------------------------------------
@@ -263,24 +285,6 @@ def test_a_websocket_and_the_pages_around_it_reach_the_same_member(httpd, backen
 
 
 # -- what clients speak -------------------------------------------------------------------------------------------
-
-@pytest.fixture
-def tls_server(httpd, certificate):
-    """tls_server(configuration): a Server that also answers at an HTTPS port, and itself at that port."""
-    def start(configuration, **options):
-        port = free_port()
-        server = httpd(f"""
-            Listen 127.0.0.1:{port}
-            <VirtualHost 127.0.0.1:{port}>
-                ServerName 127.0.0.1
-                SSLEngine On
-                SSLCertificateFile {certificate[0]}
-                SSLCertificateKeyFile {certificate[1]}
-            </VirtualHost>
-            """ + configuration, modules=["ssl", *options.pop("modules", ())], **options)
-        return server.at(port, "https")
-    return start
-
 
 def two_nodes(backends, resolver=RESOLVERS["LBStickySession"]):
     return cluster(*(f"{backend.url} route=node{n}" for n, backend in enumerate(backends(2), 1)), **resolver)

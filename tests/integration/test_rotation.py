@@ -5,13 +5,7 @@ import threading
 
 import pytest
 
-from server import cluster
-
-RESOLVERS = {
-    "stickysession": dict(settings="lbmethod=sticky stickysession=JSESSIONID"),
-    "LBStickySession": dict(settings="lbmethod=sticky", more="LBStickySession JSESSIONID"),
-}
-by_either = pytest.mark.parametrize("resolver", RESOLVERS.values(), ids=RESOLVERS)
+from server import RESOLVERS, by_either, cluster
 
 
 def weighted(backends, *factors, **options):
