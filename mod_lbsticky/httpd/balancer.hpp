@@ -14,9 +14,9 @@ struct Balancer {
     const proxy_balancer& httpds;
     SharedState& shared;
     const Settings settings;
-    LiveRoster roster;     // needs the balancer's thread mutex
-    bool failing = false;  // the last request could not be decided; needs the balancer's thread mutex
-    const Roster nobody{{}};
+    LiveRoster roster;        // needs the balancer's thread mutex
+    bool failing = false;     // the last request could not be decided; needs the balancer's thread mutex
+    const Roster nobody{{}};  // for reading a session id where nobody's routes are asked for
 
     // The one of httpd's balancer; null if there is none, which is so only for a balancer made after the start.
     static Balancer* of(const proxy_balancer& balancer) noexcept { return static_cast<Balancer*>(balancer.context); }

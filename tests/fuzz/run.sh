@@ -16,7 +16,12 @@ build=$(cd "$2" && pwd)
 
 work=$(mktemp -d)
 declare -A running=()
-trap 'for pid in "${running[@]}"; do kill "$pid" 2>/dev/null; done; rm -rf "$work"' EXIT
+clean_up() {
+  local pid
+  for pid in "${running[@]}"; do kill "$pid" 2>/dev/null; done
+  rm -rf "$work"
+}
+trap clean_up EXIT
 trap 'exit 130' INT TERM
 
 targets=()
@@ -34,8 +39,8 @@ for target in "${targets[@]}"; do
   findings=$build/fuzz-findings/$target
   mkdir -p "$findings" "$work/$target"
   cp "$here/corpus/$target"/* "$work/$target/"
-  # 16 KB: twice what a field of a request to httpd may have. A second for one input is a thousand times too long.
-  "$program" -max_total_time="$seconds" -max_len=16384 -timeout=1 -rss_limit_mb=1024 -print_final_stats=1 \
+  # 16 KB: twice what httpd takes as one line of a request. An input takes a few milliseconds; 10 s is a loop.
+  "$program" -max_total_time="$seconds" -max_len=16384 -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 \
     -artifact_prefix="$findings/" "$work/$target" >"$work/$target.log" 2>&1 &
   running[$target]=$!
 done
@@ -49,7 +54,7 @@ for target in "${targets[@]}"; do
     failed=1
     cp "$work/$target.log" "$build/fuzz-findings/$target.log"
     tail -n 60 "$work/$target.log"
-    echo "$target: FOUND SOMETHING. The input is in $build/fuzz-findings/$target/, what was said in ${build}/fuzz-findings/$target.log; again with:" >&2
+    echo "$target: FOUND SOMETHING. All of the output is in $build/fuzz-findings/$target.log. The input again:" >&2
     sed -n "s|.*Test unit written to \(.*\)|  $build/tests/fuzz/$target \1|p" "$work/$target.log" >&2
   fi
   unset "running[$target]"
