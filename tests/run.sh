@@ -43,9 +43,9 @@ suite fuzz tests/fuzz
 # Every MPM; one of them with the module under the address and undefined-behaviour sanitizers.
 export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1
 LBSTICKY_MODULE=$PWD/build/asan/mod_lbmethod_sticky.so LBSTICKY_PRELOAD=$(g++ -print-file-name=libasan.so) \
-  suite integration-event-sanitized tests/integration --mpm event -n 4
+  suite integration-event-sanitized tests/integration --mpm event -n 3
 export LBSTICKY_MODULE=$PWD/build/ci/mod_lbmethod_sticky.so
-for mpm in worker prefork; do suite "integration-$mpm" tests/integration --mpm "$mpm" -n 4; done
+for mpm in worker prefork; do suite "integration-$mpm" tests/integration --mpm "$mpm" -n 3; done
 suite demo tests/demo
 LBSTICKY_BUILD=$PWD/build/ci suite package tests/package
 suite container tests/container
