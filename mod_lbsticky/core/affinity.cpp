@@ -91,7 +91,9 @@ Choice choose(const Question& question, Roster& roster, Tickets& tickets) {
         if (const auto worker = serving(roster, *named, &choice)) return decided(worker, Affinity::route);
         if (const auto worker = redirected(roster, *named, choice)) return decided(worker, Affinity::failover);
         if (question.nofailover) return decided(std::nullopt, Affinity::refused);
-        return decided(roster.by_hash(choice.session.key()), Affinity::failover);
+        // `ROUTEID=.node1` says which worker, but not whose session: all of them must not go to one worker.
+        const bool has_id = !choice.session.id.empty() || question.client_address.empty();
+        return decided(roster.by_hash(has_id ? choice.session.key() : question.client_address), Affinity::failover);
     }
     if (choice.session.exists() && question.hash) return decided(roster.by_hash(choice.session.key()), Affinity::hash);
     return decided(roster.by_rotation(tickets), Affinity::fresh);

@@ -23,6 +23,7 @@ const char* word_for(Affinity affinity) noexcept;
 struct Question {
     std::string_view cookies;                 // the Cookie header, empty where there is none
     std::string_view url;                     // as the client sent it: path and query
+    std::string_view client_address;          // stands for the id where a session has a route and nothing else
     std::span<const SessionName> names = {};  // where a session id may stand; the first one present counts
     char separator = '.';                     // between id and route; '\0': the whole value is the route
     bool nofailover = false;                  // rather refuse than send a session to another worker

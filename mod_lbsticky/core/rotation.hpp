@@ -35,7 +35,8 @@ private:
 // Mathematics 32, 1980): of those whose next pick is due, the one with the earliest deadline.
 //
 // Weights are divided by their common divisor first. Where the sum is then still above max_cycle(), they are rounded so
-// that a cycle is about that long: everyone who is due a pick in it is then within one pick a cycle of its exact share.
+// that a cycle is about that long: everyone who is due a pick in it is then within about one pick a cycle of its exact
+// share.
 //
 // Immutable: any number of threads may pick at once.
 class Rotation {

@@ -25,6 +25,7 @@ Question question_of(const Balancer& own, const request_rec* r, SessionName& fro
     Question question;
     question.cookies = view(apr_table_get(r->headers_in, "Cookie"));
     question.url = view(r->unparsed_uri);
+    question.client_address = view(r->useragent_ip);
     question.names = own.session_names(from_stickysession);
     question.separator = own.httpds.s->sticky_separator;
     question.nofailover = own.httpds.s->sticky_force;

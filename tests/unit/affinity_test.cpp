@@ -573,4 +573,26 @@ TEST_CASE("each affinity has its word", "[affinity]") {
     CHECK(std::string(word_for(Affinity::refused)) == "refused");
 }
 
+TEST_CASE("sessions that have a route and no id fail over by the client's address", "[affinity]") {
+    Balancer balancer(b_is_down);
+    std::vector<int> served(3, 0);
+    for (int n = 0; n < 200; ++n) {
+        const std::string address = "192.0.2." + std::to_string(n);
+        balancer.question.client_address = address;
+        const Choice choice = balancer.choose("JSESSIONID=.b");
+        REQUIRE(choice.worker);
+        CHECK(choice.affinity == Affinity::failover);
+        CHECK(balancer.choose("JSESSIONID=.b").worker == choice.worker);
+        ++served[*choice.worker];
+    }
+    CHECK(served[0] > 0);
+    CHECK(served[1] == 0);
+    CHECK(served[2] > 0);
+
+    balancer.question.client_address = "192.0.2.1";
+    const auto with_id = balancer.choose("JSESSIONID=1.b").worker;
+    balancer.question.client_address = "192.0.2.2";
+    CHECK(balancer.choose("JSESSIONID=1.b").worker == with_id);
+}
+
 }  // namespace lbsticky
