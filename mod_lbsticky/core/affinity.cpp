@@ -3,25 +3,6 @@
 namespace lbsticky {
 namespace {
 
-Session session_from(std::string_view name, std::string_view value, const Question& question,
-                     const Roster& roster) noexcept {
-    Session session{name, value, value, {}, std::nullopt};
-    for (RouteCandidates candidates(value, question.separator); const auto route = candidates.next();) {
-        session.worker = roster.find(*route);
-        if (!session.worker) continue;
-        session.route = *route;
-        const std::size_t separator = question.separator == '\0' ? 0 : 1;
-        session.id = value.substr(0, value.size() - route->size() - separator);
-        return session;
-    }
-    const auto separator = value.find(question.separator);
-    if (question.separator == '\0')
-        session.route = value;
-    else if (separator != std::string_view::npos)
-        session.route = value.substr(separator + 1);
-    return session;
-}
-
 // Of the workers that share the session's route, one that can serve.
 std::optional<std::size_t> serving(const Roster& roster, std::size_t named, Choice* choice) noexcept {
     for (std::optional<std::size_t> worker = named; worker; worker = roster.same_route(*worker)) {
@@ -60,22 +41,52 @@ const char* word_for(Affinity affinity) noexcept {
     return "new";
 }
 
+Session read_session(std::string_view name, std::string_view value, char separator, const Roster& roster) noexcept {
+    Session session{name, value, value, {}, std::nullopt};
+    for (RouteCandidates candidates(value, separator); const auto route = candidates.next();) {
+        session.worker = roster.find(*route);
+        if (!session.worker) continue;
+        session.route = *route;
+        session.id = value.substr(0, value.size() - route->size() - (separator == '\0' ? 0 : 1));
+        return session;
+    }
+    const auto at = value.find(separator);
+    if (separator == '\0')
+        session.route = value;
+    else if (at != std::string_view::npos)
+        session.route = value.substr(at + 1);
+    return session;
+}
+
 Session find_session(const Question& question, const Roster& roster) noexcept {
     for (const SessionName& name : question.names) {
         if (const auto value = find_parameter(question.url, name.parameter))
-            return session_from(name.parameter, *value, question, roster);
+            return read_session(name.parameter, *value, question.separator, roster);
 
         Session best;
-        CookieReader cookies(question.cookies);
-        while (const auto cookie = cookies.next()) {
-            if (cookie->name != name.cookie || cookie->value.empty()) continue;
-            const Session session = session_from(name.cookie, cookie->value, question, roster);
+        CookieReader cookies(question.cookies, name.cookie);
+        while (const auto value = cookies.next()) {
+            if (value->empty()) continue;
+            const Session session = read_session(name.cookie, *value, question.separator, roster);
             if (session.worker && serving(roster, *session.worker, nullptr)) return session;
             if (!best.exists() || (session.worker && !best.worker)) best = session;
         }
         if (best.exists()) return best;
     }
     return {};
+}
+
+OwnCookie find_own_cookie(const Question& question, const Roster& roster) noexcept {
+    OwnCookie found;
+    if (question.cookie_name.empty()) return found;
+    CookieReader cookies(question.cookies, question.cookie_name);
+    while (const auto value = cookies.next()) {
+        found.present = true;
+        const auto worker = roster.find_by_cookie(*value);
+        if (worker && serving(roster, *worker, nullptr)) return {true, worker};
+        if (worker && !found.worker) found.worker = worker;
+    }
+    return found;
 }
 
 Choice choose(const Question& question, Roster& roster, Tickets& tickets) {
@@ -87,15 +98,25 @@ Choice choose(const Question& question, Roster& roster, Tickets& tickets) {
         return choice;
     };
 
-    if (const auto named = choice.session.worker) {
-        if (const auto worker = serving(roster, *named, &choice)) return decided(worker, Affinity::route);
-        if (const auto worker = redirected(roster, *named, choice)) return decided(worker, Affinity::failover);
+    choice.cookie = find_own_cookie(question, roster);
+    const std::array named{choice.session.worker, choice.cookie.worker};
+    constexpr std::array by{Affinity::route, Affinity::cookie};
+
+    for (std::size_t i = 0; i < named.size(); ++i)
+        if (named[i])
+            if (const auto worker = serving(roster, *named[i], &choice)) return decided(worker, by[i]);
+    for (const auto& unable : named)
+        if (unable)
+            if (const auto worker = redirected(roster, *unable, choice)) return decided(worker, Affinity::failover);
+
+    const Session& session = choice.session;
+    if (named[0] || named[1]) {
         if (question.nofailover) return decided(std::nullopt, Affinity::refused);
-        // `ROUTEID=.node1` says which worker, but not whose session: all of them must not go to one worker.
-        const bool has_id = !choice.session.id.empty() || question.client_address.empty();
-        return decided(roster.by_hash(has_id ? choice.session.key() : question.client_address), Affinity::failover);
+        // Neither the own cookie nor `ROUTEID=.node1` says whose session it is: all of them must not go to one worker.
+        const bool has_id = !session.id.empty() || question.client_address.empty();
+        return decided(roster.by_hash(has_id ? session.key() : question.client_address), Affinity::failover);
     }
-    if (choice.session.exists() && question.hash) return decided(roster.by_hash(choice.session.key()), Affinity::hash);
+    if (session.exists() && question.hash) return decided(roster.by_hash(session.key()), Affinity::hash);
     return decided(roster.by_rotation(tickets), Affinity::fresh);
 }
 

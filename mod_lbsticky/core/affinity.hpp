@@ -12,7 +12,7 @@
 
 namespace lbsticky {
 
-// Why a request goes where it goes. `cookie` is kept for the balancer's own cookie.
+// Why a request goes where it goes.
 enum class Affinity { cookie, route, hash, fresh, failover, refused };
 inline constexpr std::size_t affinities = 6;
 
@@ -23,7 +23,8 @@ const char* word_for(Affinity affinity) noexcept;
 struct Question {
     std::string_view cookies;                 // the Cookie header, empty where there is none
     std::string_view url;                     // as the client sent it: path and query
-    std::string_view client_address;          // stands for the id where a session has a route and nothing else
+    std::string_view cookie_name;             // of the balancer's own cookie; empty: it has none
+    std::string_view client_address;          // stands for the id where a request names a worker and nothing else
     std::span<const SessionName> names = {};  // where a session id may stand; the first one present counts
     char separator = '.';                     // between id and route; '\0': the whole value is the route
     bool nofailover = false;                  // rather refuse than send a session to another worker
@@ -44,10 +45,17 @@ struct Session {
     std::string_view key() const noexcept { return worker && !id.empty() ? id : value; }
 };
 
+// What a request says with the balancer's own cookie.
+struct OwnCookie {
+    bool present = false;               // there is one, understood or not
+    std::optional<std::size_t> worker;  // the worker it names; by preference one that can serve
+};
+
 struct Choice {
     std::optional<std::size_t> worker;  // nobody: no worker can serve, or `refused`
     Affinity affinity = Affinity::fresh;
     Session session;
+    OwnCookie cookie;
 
     // Beside `worker`, the workers whose state decided. If one of these is no longer what the roster says it is, the
     // choice is void: build a new roster and choose again.
@@ -64,14 +72,21 @@ private:
     std::size_t looked_at_count_ = 0;
 };
 
+// Takes a session id apart; name and value as it was found. No allocation.
+Session read_session(std::string_view name, std::string_view value, char separator, const Roster& roster) noexcept;
+
 // The session of a request: of the first name that is present, the parameter in the URL, else the cookie; of several
 // cookies with that name the first whose route can serve, else the first whose route is known, else the first.
 // Costs one pass over URL and header a name, no allocation.
 Session find_session(const Question& question, const Roster& roster) noexcept;
 
-// Decides. Costs find_session(), then O(1) (a session that consistent hashing has to place for the first time:
-// O(workers)); draws one ticket if the rotation decides and none otherwise. The roster is not const because its hash
-// remembers: one thread at a time. Throws std::bad_alloc.
+// The balancer's own cookie in a request; of several the first that names a worker that can serve, else the first that
+// names one. Costs one pass over the header, no allocation.
+OwnCookie find_own_cookie(const Question& question, const Roster& roster) noexcept;
+
+// Decides. Costs find_session() and find_own_cookie(), then O(1) (a session that consistent hashing has to place for
+// the first time: O(workers)); draws one ticket if the rotation decides and none otherwise. The roster is not const
+// because its hash remembers: one thread at a time. Throws std::bad_alloc.
 Choice choose(const Question& question, Roster& roster, Tickets& tickets);
 
 }  // namespace lbsticky

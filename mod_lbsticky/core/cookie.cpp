@@ -1,5 +1,7 @@
 #include "core/cookie.hpp"
 
+#include <algorithm>
+
 namespace lbsticky {
 namespace {
 
@@ -7,17 +9,8 @@ bool is_blank(char c) noexcept {
     return c == ' ' || c == '\t';
 }
 
-std::string_view without_blanks_around(std::string_view text) noexcept {
-    while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
-    while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
-    return text;
-}
-
-// Takes what stands before the first `separator` off the text, and the separator; all of it if there is none.
-std::string_view take_until(char separator, std::string_view& text) noexcept {
-    const std::string_view piece = text.substr(0, text.find(separator));
-    text.remove_prefix(piece.size() < text.size() ? piece.size() + 1 : piece.size());
-    return piece;
+bool is_separator(char c) noexcept {
+    return c == ';' || c == ',';
 }
 
 std::string_view unquoted(std::string_view value) noexcept {
@@ -27,19 +20,50 @@ std::string_view unquoted(std::string_view value) noexcept {
 
 }  // namespace
 
-std::optional<Cookie> CookieReader::next() noexcept {
-    // Hardly any header has a comma: looking for one character at a time lets memchr() do the work.
-    while (!rest_.empty() || !pairs_.empty()) {
-        if (pairs_.empty()) pairs_ = take_until(';', rest_);
-        const std::string_view pair = take_until(',', pairs_);
+std::optional<std::string_view> CookieReader::next() noexcept {
+    if (name_.empty()) return std::nullopt;
+    // Looks for the name, then at what stands around it: most of a header is not ours to read.
+    for (auto at = header_.find(name_, end_); at != std::string_view::npos; at = header_.find(name_, end_)) {
+        end_ = at + name_.size();
+        begin_ = at;
+        while (begin_ > 0 && is_blank(header_[begin_ - 1])) --begin_;
+        std::size_t value = end_;
+        while (value < header_.size() && is_blank(header_[value])) ++value;
+        if ((begin_ > 0 && !is_separator(header_[begin_ - 1])) || value == header_.size() || header_[value] != '=')
+            continue;
 
-        const auto equals = pair.find('=');
-        if (equals == std::string_view::npos) continue;
-        const std::string_view name = without_blanks_around(pair.substr(0, equals));
-        if (name.empty()) continue;
-        return Cookie{name, unquoted(without_blanks_around(pair.substr(equals + 1)))};
+        do ++value;
+        while (value < header_.size() && is_blank(header_[value]));
+        end_ = static_cast<std::size_t>(
+            std::find_if(header_.begin() + static_cast<std::ptrdiff_t>(value), header_.end(), is_separator) -
+            header_.begin());
+        std::size_t value_end = end_;
+        while (value_end > value && is_blank(header_[value_end - 1])) --value_end;
+        return unquoted(header_.substr(value, value_end - value));
     }
     return std::nullopt;
+}
+
+std::size_t without_cookie(std::string_view header, std::string_view name, char* kept) noexcept {
+    CookieReader cookies(header, name);
+    std::size_t copied = 0;  // of the header
+    std::size_t size = 0;    // of what is kept
+    const auto keep_until = [&](std::size_t end) {
+        size += header.substr(copied, end - copied).copy(kept + size, end);
+    };
+    while (cookies.next()) {
+        keep_until(std::max(copied, cookies.begin()));  // blanks before it may be gone already
+        copied = cookies.end();
+        // One of the separators around it goes too: the one behind, or at the end the one before.
+        if (copied < header.size()) {
+            do ++copied;
+            while (size == 0 && copied < header.size() && is_blank(header[copied]));
+        } else if (size > 0) {
+            --size;
+        }
+    }
+    keep_until(header.size());
+    return size;
 }
 
 bool is_cookie_name(std::string_view name) noexcept {

@@ -1,33 +1,39 @@
 // Reading cookies out of a Cookie header, as clients really send it.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string_view>
 
 namespace lbsticky {
 
-struct Cookie {
-    std::string_view name;
-    std::string_view value;  // without the double quotes, if it had a pair around it
-};
-
-// Walks over the cookies of one Cookie header (RFC 6265, section 5.4, read leniently). Takes any bytes at all and
+// Finds the cookies of one name in a Cookie header (RFC 6265, section 5.4, read leniently). Takes any bytes at all and
 // costs one pass over them; allocates nothing; what it returns points into the header.
 //
 //   - Cookies are separated by `;`, and by `,`: httpd joins several Cookie lines with a comma.
-//   - Blanks around a name and a value are not part of it.
-//   - What has no `=`, or nothing before it, is no cookie and is passed over.
+//   - Blanks around a name and a value are not part of it, nor is a pair of double quotes around a value.
+//   - What has no `=`, or nothing before it, is no cookie.
 class CookieReader {
 public:
-    explicit CookieReader(std::string_view header) noexcept : rest_(header) {}
+    CookieReader(std::string_view header, std::string_view name) noexcept : header_(header), name_(name) {}
 
-    // The next cookie, or nothing at the end of the header.
-    std::optional<Cookie> next() noexcept;
+    // The value of the next cookie of that name, or nothing at the end of the header.
+    std::optional<std::string_view> next() noexcept;
+
+    // Where the cookie that next() has returned stands in the header: everything between its separators.
+    std::size_t begin() const noexcept { return begin_; }
+    std::size_t end() const noexcept { return end_; }
 
 private:
-    std::string_view rest_;   // behind the next `;`
-    std::string_view pairs_;  // before it: cookies that are separated by commas
+    std::string_view header_;
+    std::string_view name_;
+    std::size_t begin_ = 0;
+    std::size_t end_ = 0;
 };
+
+// Writes the header without the cookies of that name to `kept`, which has room for as much as the header, and returns
+// how many bytes that is. All other cookies stay byte for byte as they are.
+std::size_t without_cookie(std::string_view header, std::string_view name, char* kept) noexcept;
 
 // Whether `name` may be the name of a cookie: a token of RFC 9110, section 5.6.2 (as RFC 6265 demands).
 bool is_cookie_name(std::string_view name) noexcept;

@@ -74,11 +74,22 @@ Roster::Roster(std::vector<Worker> workers)
             same_route_[i] = std::exchange(first->second, index);
         }
     }
+    for (std::size_t i = 0; i < workers_.size(); ++i) {
+        // Of workers with the same route, and so with the same cookie, the first is the first there too.
+        const auto index = static_cast<std::uint16_t>(find(workers_[i].route).value_or(i));
+        for (const std::string& value : workers_[i].cookies) by_cookie_.try_emplace(value, index);
+    }
 }
 
 std::optional<std::size_t> Roster::find(std::string_view route) const noexcept {
     const auto found = by_route_.find(route);
     if (found == by_route_.end()) return std::nullopt;
+    return found->second;
+}
+
+std::optional<std::size_t> Roster::find_by_cookie(std::string_view value) const noexcept {
+    const auto found = by_cookie_.find(value);
+    if (found == by_cookie_.end()) return std::nullopt;
     return found->second;
 }
 

@@ -36,6 +36,9 @@ public:
     // The first worker with that route, those that are not standby first. O(1).
     std::optional<std::size_t> find(std::string_view route) const noexcept;
 
+    // The worker that a value of the balancer's own cookie names. O(1).
+    std::optional<std::size_t> find_by_cookie(std::string_view value) const noexcept;
+
     // The next worker that has the same route (a mistake in the configuration, but not ours to judge).
     std::optional<std::size_t> same_route(std::size_t worker) const noexcept;
 
@@ -55,6 +58,7 @@ public:
 private:
     std::vector<Worker> workers_;
     std::unordered_map<std::string_view, std::uint16_t> by_route_;
+    std::unordered_map<std::string_view, std::uint16_t> by_cookie_;
     std::vector<std::uint16_t> same_route_;  // the next one; its own index at the end
     std::vector<std::uint16_t> eligible_;
     Rotation rotation_;

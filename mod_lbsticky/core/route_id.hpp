@@ -11,4 +11,7 @@ namespace lbsticky {
 // never on its place among others. Throws std::bad_alloc.
 std::string route_id(const Worker& worker);
 
+// The same for the balancer's own cookie: a route that may not stand in a cookie counts as none. Throws std::bad_alloc.
+std::string cookie_id(const Worker& worker);
+
 }  // namespace lbsticky

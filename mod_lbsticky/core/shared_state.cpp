@@ -41,6 +41,8 @@ void SharedState::inherit(const SharedState& old) noexcept {
     };
     add(tickets_, old.tickets_);
     add(refused_, old.refused_);
+    add(cookies_issued_, old.cookies_issued_);
+    add(cookies_unknown_, old.cookies_unknown_);
     for (std::size_t i = 0; i < affinities; ++i) add(gone_[i], old.gone_[i]);
     for (std::size_t other = 0; other < old.slots_; ++other) {
         const WorkerTally& from = old.tallies()[other];

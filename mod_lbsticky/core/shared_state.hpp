@@ -46,6 +46,10 @@ public:
     // Requests that were refused rather than sent to another worker.
     std::atomic<std::uint64_t>& refused() noexcept { return refused_; }
 
+    // Cookies of the balancer's own that were given to clients, and those from clients that named nobody.
+    std::atomic<std::uint64_t>& cookies_issued() noexcept { return cookies_issued_; }
+    std::atomic<std::uint64_t>& cookies_unknown() noexcept { return cookies_unknown_; }
+
     // Gives a slot to the worker with that URL. False if there is no such slot or it is another worker's: httpd never
     // gives a slot away while it runs, so that is so only when the configuration has changed.
     bool claim(std::size_t slot, std::string_view url) noexcept;
@@ -60,7 +64,7 @@ public:
     void inherit(const SharedState& old) noexcept;
 
 private:
-    static constexpr std::uint64_t mark = 0x6c62737469636b01ULL;  // "lbstick" and the version of the layout
+    static constexpr std::uint64_t mark = 0x6c62737469636b02ULL;  // "lbstick" and the version of the layout
 
     WorkerTally* tallies() noexcept { return reinterpret_cast<WorkerTally*>(this + 1); }
     const WorkerTally* tallies() const noexcept { return reinterpret_cast<const WorkerTally*>(this + 1); }
@@ -71,6 +75,8 @@ private:
     std::atomic<std::uint64_t> generation_;
     alignas(64) std::atomic<std::uint64_t> tickets_;
     alignas(64) std::atomic<std::uint64_t> refused_;
+    std::atomic<std::uint64_t> cookies_issued_;
+    std::atomic<std::uint64_t> cookies_unknown_;
     std::array<std::atomic<std::uint64_t>, affinities> gone_;  // counts of workers that are in no slot any more
 };
 

@@ -1,0 +1,142 @@
+#include "core/set_cookie.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <utility>
+
+namespace lbsticky {
+namespace {
+
+using Secure = CookieAttributes::Secure;
+using SameSite = CookieAttributes::SameSite;
+
+// A word of the configuration and what it stands for.
+template <typename Meaning>
+using Word = std::pair<std::string_view, Meaning>;
+
+constexpr std::array<Word<bool>, 2> switches{{{"on", true}, {"off", false}}};
+constexpr std::array<Word<Secure>, 3> secures{{{"auto", Secure::automatic}, {"on", Secure::on}, {"off", Secure::off}}};
+constexpr std::array<Word<SameSite>, 4> same_sites{
+    {{"lax", SameSite::lax}, {"strict", SameSite::strict}, {"none", SameSite::none}, {"off", SameSite::off}}};
+
+bool equal_ignoring_case(std::string_view a, std::string_view b) noexcept {
+    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](char x, char y) { return lower(x) == lower(y); });
+}
+
+// "a, b or c", from a table of things that have their word first.
+template <typename Table>
+std::string words_of(const Table& table) {
+    std::string list;
+    for (std::size_t i = 0; i < table.size(); ++i) {
+        if (i > 0) list += i + 1 < table.size() ? ", " : " or ";
+        list += std::get<0>(table[i]);
+    }
+    return list;
+}
+
+// Finds the word and keeps what it stands for; else the words that are allowed.
+template <typename Table, typename Meaning>
+std::optional<std::string> choose_word(const Table& table, std::string_view text, Meaning& kept) {
+    for (const auto& [word, meaning] : table) {
+        if (!equal_ignoring_case(word, text)) continue;
+        kept = meaning;
+        return std::nullopt;
+    }
+    return words_of(table);
+}
+
+// All parsers of one value: nothing on success, else what is allowed.
+using Parser = std::optional<std::string> (*)(CookieAttributes&, std::string_view);
+
+std::optional<std::string> parse_path(CookieAttributes& attributes, std::string_view text) {
+    const auto may_stand = [](char c) { return c > ' ' && c < 0x7f && c != ';'; };
+    if (!text.starts_with('/') || !std::all_of(text.begin(), text.end(), may_stand))
+        return "a path that begins with /, of visible ASCII characters but ;";
+    attributes.path = text;
+    return std::nullopt;
+}
+
+std::optional<std::string> parse_domain(CookieAttributes& attributes, std::string_view text) {
+    const auto may_stand = [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.';
+    };
+    if (text.empty() || text == "." || !std::all_of(text.begin(), text.end(), may_stand))
+        return "a host name, of letters, digits, - and .";
+    attributes.domain = text;
+    return std::nullopt;
+}
+
+std::optional<std::string> parse_max_age(CookieAttributes& attributes, std::string_view text) {
+    constexpr std::array<Word<std::uint64_t>, 4> units{{{"", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}}};
+    constexpr std::uint64_t longest =
+        std::uint64_t{3650} * 86400;  // a bound for the arithmetic; browsers keep none so long
+    std::uint64_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    std::uint64_t unit = 0;
+    if (error == std::errc() && !choose_word(units, {end, text.data() + text.size()}, unit) && number > 0 &&
+        number <= longest / unit) {
+        attributes.max_age = static_cast<std::uint32_t>(number * unit);
+        return std::nullopt;
+    }
+    return "seconds, or a number with m, h or d; at least 1 second, at most 3650d";
+}
+
+constexpr std::array<std::pair<std::string_view, Parser>, 8> keys{{
+    {"path", parse_path},
+    {"domain", parse_domain},
+    {"maxage", parse_max_age},
+    {"httponly", [](CookieAttributes& a, std::string_view text) { return choose_word(switches, text, a.http_only); }},
+    {"secure", [](CookieAttributes& a, std::string_view text) { return choose_word(secures, text, a.secure); }},
+    {"samesite", [](CookieAttributes& a, std::string_view text) { return choose_word(same_sites, text, a.same_site); }},
+    {"partitioned",
+     [](CookieAttributes& a, std::string_view text) { return choose_word(switches, text, a.partitioned); }},
+    {"nocache", [](CookieAttributes& a, std::string_view text) { return choose_word(switches, text, a.no_cache); }},
+}};
+
+}  // namespace
+
+std::optional<std::string> set_attribute(CookieAttributes& attributes, std::string_view argument) {
+    const std::string shown = "'" + std::string(argument) + "' is not allowed: ";
+    const auto equals = argument.find('=');
+    Parser parse = nullptr;
+    if (equals == std::string_view::npos || choose_word(keys, argument.substr(0, equals), parse))
+        return shown + "KEY=VALUE, where KEY is " + words_of(keys);
+    if (const auto allowed = parse(attributes, argument.substr(equals + 1)))
+        return shown + std::string(argument.substr(0, equals)) + " takes " + *allowed;
+    return std::nullopt;
+}
+
+std::optional<std::string> contradiction(std::string_view name, const CookieAttributes& attributes) {
+    const bool secure = attributes.secure == Secure::on;
+    if (attributes.same_site == SameSite::none && !secure) return "samesite=none needs secure=on";
+    if (attributes.partitioned && !secure) return "partitioned=on needs secure=on";
+    if (name.starts_with("__Secure-") && !secure) return "a name that begins with __Secure- needs secure=on";
+    if (name.starts_with("__Host-") && (!secure || attributes.path != "/" || !attributes.domain.empty()))
+        return "a name that begins with __Host- needs secure=on, path=/ and no domain";
+    return std::nullopt;
+}
+
+std::string written(const CookieAttributes& attributes, bool tls) {
+    std::string text = "; Path=" + attributes.path;
+    if (!attributes.domain.empty()) text.append("; Domain=").append(attributes.domain);
+    if (attributes.max_age) text.append("; Max-Age=").append(std::to_string(*attributes.max_age));
+    if (attributes.secure == Secure::on || (attributes.secure == Secure::automatic && tls)) text.append("; Secure");
+    if (attributes.http_only) text.append("; HttpOnly");
+    switch (attributes.same_site) {
+        case SameSite::lax: text.append("; SameSite=Lax"); break;
+        case SameSite::strict: text.append("; SameSite=Strict"); break;
+        case SameSite::none: text.append("; SameSite=None"); break;
+        case SameSite::off: break;
+    }
+    if (attributes.partitioned) text.append("; Partitioned");
+    return text;
+}
+
+bool is_cookie_value(std::string_view text) noexcept {
+    return std::all_of(text.begin(), text.end(),
+                       [](char c) { return c > ' ' && c < 0x7f && c != '"' && c != ',' && c != ';' && c != '\\'; });
+}
+
+}  // namespace lbsticky

@@ -1,0 +1,41 @@
+// Writing a Set-Cookie header, and reading from a configuration how it is to be written.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace lbsticky {
+
+// What a cookie says beside its name and value (RFC 6265bis, section 4.1.2). All at their defaults.
+struct CookieAttributes {
+    enum class Secure { automatic, on, off };
+    enum class SameSite { lax, strict, none, off };
+
+    std::string path = "/";
+    std::string domain;                      // empty: the host alone
+    std::optional<std::uint32_t> max_age{};  // seconds; not set: as long as the browser runs
+    bool http_only = true;
+    Secure secure = Secure::automatic;  // on where the client's connection is TLS
+    SameSite same_site = SameSite::lax;
+    bool partitioned = false;
+    bool no_cache = false;  // not the cookie's: the response is marked as one that caches must not share
+};
+
+// Sets one attribute from "key=value". Nothing on success, else the sentence that says what is wrong with it and what
+// is allowed; the attributes are then as they were. Throws std::bad_alloc.
+std::optional<std::string> set_attribute(CookieAttributes& attributes, std::string_view argument);
+
+// What is wrong with a cookie of that name and these attributes together, as browsers would refuse it; nothing if all
+// is well. Throws std::bad_alloc.
+std::optional<std::string> contradiction(std::string_view name, const CookieAttributes& attributes);
+
+// What follows name and value in a Set-Cookie header: "; Path=/; HttpOnly; SameSite=Lax". `tls`: whether the client's
+// connection is TLS. Throws std::bad_alloc.
+std::string written(const CookieAttributes& attributes, bool tls);
+
+// Whether the text may be the value of a cookie (cookie-octets of RFC 6265, section 4.1.1).
+bool is_cookie_value(std::string_view text) noexcept;
+
+}  // namespace lbsticky

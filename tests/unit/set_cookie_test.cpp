@@ -1,0 +1,112 @@
+#include "core/set_cookie.hpp"
+
+#include <string>
+#include <vector>
+
+#include "catch.hpp"
+
+namespace lbsticky {
+namespace {
+
+// What a client without and one with TLS is sent, with these attributes of the configuration.
+std::string with(const std::vector<std::string>& arguments, bool tls = false) {
+    CookieAttributes attributes;
+    for (const auto& argument : arguments) {
+        CAPTURE(argument);
+        CHECK(set_attribute(attributes, argument) == std::nullopt);
+    }
+    return written(attributes, tls);
+}
+
+std::string refusal(std::string_view argument) {
+    CookieAttributes attributes;
+    return set_attribute(attributes, argument).value_or("");
+}
+
+}  // namespace
+
+TEST_CASE("without a word a cookie is for the whole site, not for scripts, and secure where the client is",
+          "[set_cookie]") {
+    CHECK(with({}) == "; Path=/; HttpOnly; SameSite=Lax");
+    CHECK(with({}, true) == "; Path=/; Secure; HttpOnly; SameSite=Lax");
+}
+
+TEST_CASE("every attribute is written as RFC 6265bis has it", "[set_cookie]") {
+    CHECK(with({"path=/api"}) == "; Path=/api; HttpOnly; SameSite=Lax");
+    CHECK(with({"domain=example.com"}) == "; Path=/; Domain=example.com; HttpOnly; SameSite=Lax");
+    CHECK(with({"maxage=90"}) == "; Path=/; Max-Age=90; HttpOnly; SameSite=Lax");
+    CHECK(with({"maxage=30m"}) == "; Path=/; Max-Age=1800; HttpOnly; SameSite=Lax");
+    CHECK(with({"maxage=12h"}) == "; Path=/; Max-Age=43200; HttpOnly; SameSite=Lax");
+    CHECK(with({"maxage=7d"}) == "; Path=/; Max-Age=604800; HttpOnly; SameSite=Lax");
+    CHECK(with({"httponly=off"}) == "; Path=/; SameSite=Lax");
+    CHECK(with({"httponly=on"}) == "; Path=/; HttpOnly; SameSite=Lax");
+    CHECK(with({"secure=on"}) == "; Path=/; Secure; HttpOnly; SameSite=Lax");
+    CHECK(with({"secure=off"}, true) == "; Path=/; HttpOnly; SameSite=Lax");
+    CHECK(with({"secure=auto"}, true) == "; Path=/; Secure; HttpOnly; SameSite=Lax");
+    CHECK(with({"samesite=strict"}) == "; Path=/; HttpOnly; SameSite=Strict");
+    CHECK(with({"samesite=none"}) == "; Path=/; HttpOnly; SameSite=None");
+    CHECK(with({"samesite=off"}) == "; Path=/; HttpOnly");
+    CHECK(with({"partitioned=on", "secure=on"}) == "; Path=/; Secure; HttpOnly; SameSite=Lax; Partitioned");
+    CHECK(with({"nocache=on"}) == "; Path=/; HttpOnly; SameSite=Lax");
+    CHECK(with({"SameSite=STRICT", "HttpOnly=Off", "MaxAge=1H"}) == "; Path=/; Max-Age=3600; SameSite=Strict");
+}
+
+TEST_CASE("a bad attribute is refused with what is allowed, and leaves the others alone", "[set_cookie]") {
+    const std::string keys =
+        "KEY=VALUE, where KEY is path, domain, maxage, httponly, secure, samesite, partitioned or nocache";
+    for (const char* argument : {"", "path", "=", "=/", "pfad=/", "path =/", "expires=1"}) {
+        CAPTURE(argument);
+        CHECK(refusal(argument) == "'" + std::string(argument) + "' is not allowed: " + keys);
+    }
+    CHECK(refusal("httponly=yes") == "'httponly=yes' is not allowed: httponly takes on or off");
+    CHECK(refusal("secure=maybe") == "'secure=maybe' is not allowed: secure takes auto, on or off");
+    CHECK(refusal("samesite=") == "'samesite=' is not allowed: samesite takes lax, strict, none or off");
+    for (const char* value :
+         {"-1", "5x", "", "0", "0d", "1 m", "m", "1.5h", "1mm", "99999999999999999999", "3651d", "+5"}) {
+        CAPTURE(value);
+        CHECK(refusal(std::string("maxage=") + value).find("maxage takes seconds, or a number with m, h or d") !=
+              std::string::npos);
+    }
+    for (const char* value : {"", "api", "/a b", "/a;b", "/\x7f", "/\xc3\xa4"}) {
+        CAPTURE(value);
+        CHECK(refusal(std::string("path=") + value).find("path takes a path that begins with /") != std::string::npos);
+    }
+    for (const char* value : {"", ".", "a b", "a;b", "a/b", "\xc3\xa4"}) {
+        CAPTURE(value);
+        CHECK(refusal(std::string("domain=") + value).find("domain takes a host name") != std::string::npos);
+    }
+    CookieAttributes attributes;
+    CHECK(set_attribute(attributes, "path=bad"));
+    CHECK(attributes.path == "/");
+}
+
+TEST_CASE("what browsers would refuse together is refused", "[set_cookie]") {
+    const auto wrong_with = [](std::string_view name, const std::vector<std::string>& arguments) {
+        CookieAttributes attributes;
+        for (const auto& argument : arguments) CHECK(set_attribute(attributes, argument) == std::nullopt);
+        return contradiction(name, attributes).value_or("nothing");
+    };
+    CHECK(wrong_with("x", {}) == "nothing");
+    CHECK(wrong_with("x", {"samesite=none"}) == "samesite=none needs secure=on");
+    CHECK(wrong_with("x", {"samesite=none", "secure=on"}) == "nothing");
+    CHECK(wrong_with("x", {"partitioned=on", "secure=auto"}) == "partitioned=on needs secure=on");
+    CHECK(wrong_with("x", {"partitioned=on", "secure=on"}) == "nothing");
+    CHECK(wrong_with("__Secure-x", {}) == "a name that begins with __Secure- needs secure=on");
+    CHECK(wrong_with("__Secure-x", {"secure=on"}) == "nothing");
+    const char* host = "a name that begins with __Host- needs secure=on, path=/ and no domain";
+    CHECK(wrong_with("__Host-x", {"secure=on"}) == "nothing");
+    CHECK(wrong_with("__Host-x", {}) == host);
+    CHECK(wrong_with("__Host-x", {"secure=on", "path=/api"}) == host);
+    CHECK(wrong_with("__Host-x", {"secure=on", "domain=example.com"}) == host);
+}
+
+TEST_CASE("a value may hold what RFC 6265 lets stand in one", "[set_cookie]") {
+    CHECK(is_cookie_value(".node1"));
+    CHECK(is_cookie_value("!#$%&'()*+-./:<=>?@[]^_`{|}~"));
+    for (const char* text : {" ", "a b", "a;b", "a,b", "\"", "\\", "\t", "\x7f", "\xc3\xa4"}) {
+        CAPTURE(text);
+        CHECK_FALSE(is_cookie_value(text));
+    }
+}
+
+}  // namespace lbsticky
