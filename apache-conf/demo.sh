@@ -1,6 +1,6 @@
 #!/bin/bash
 # Shows what lbmethod=sticky does, on this machine: installs what that needs (Debian packages), builds the module,
-# starts two backends and an httpd on free loopback ports, and asks them with curl. Ends with an error if anything it
+# starts backends and an httpd on free loopback ports, and asks them with curl. Ends with an error if anything it
 # shows is not so. Everything it writes is in a temporary folder of its own.
 #
 #   apache-conf/demo.sh          stays until Ctrl-C, so that one can look at balancer-manager
@@ -50,7 +50,7 @@ echo "building the module ..."
 cmake -S "$source_dir" -B "$demo/build" -G Ninja -DLBSTICKY_TESTS=OFF >"$demo/build.log" 2>&1 &&
   cmake --build "$demo/build" >>"$demo/build.log" 2>&1 || { cat "$demo/build.log" >&2; exit 1; }
 
-# --- two backends and httpd -------------------------------------------------------------------------------------------
+# --- backends and httpd -----------------------------------------------------------------------------------------------
 
 # Free ports, of those that the system does not give to outgoing connections.
 free_ports() {
@@ -67,11 +67,11 @@ while len(sockets) < int(sys.argv[1]):
 print(*(s.getsockname()[1] for s in sockets))
 PYTHON
 }
-read -r port port1 port2 <<<"$(free_ports 3)"
+read -r port port1 port2 site_port api1 api2 web1 web2 <<<"$(free_ports 8)"
 
-start_backend() {  # start_backend NAME PORT
-  mkdir -p "$demo/$1"
-  echo "$1" >"$demo/$1/index.html"
+start_backend() {  # start_backend NAME PORT: answers / and /api/ with its name, and keeps a log
+  mkdir -p "$demo/$1/api"
+  echo "$1" | tee "$demo/$1/index.html" >"$demo/$1/api/index.html"
   /usr/bin/python3 -m http.server "$2" --bind 127.0.0.1 --directory "$demo/$1" >>"$demo/$1.log" 2>&1 &
   backend_pid[$1]=$!
   answers_with() { [ "$(curl --silent --fail "http://127.0.0.1:$2/")" = "$1" ]; }
@@ -79,6 +79,7 @@ start_backend() {  # start_backend NAME PORT
 }
 start_backend node1 "$port1"
 start_backend node2 "$port2"
+for name in api1 api2 web1 web2; do start_backend "$name" "${!name}"; done
 
 cat >"$demo/cluster.conf" <<EOF
 <Proxy "balancer://mycluster">
@@ -95,6 +96,11 @@ ProxyPassReverse / balancer://mycluster/
 </Location>
 EOF
 
+# The example, with the backends of this machine.
+sed -e "s/192.168.1.101:8080/127.0.0.1:$api1/" -e "s/192.168.1.102:8080/127.0.0.1:$api2/" \
+    -e "s/192.168.1.103:8080/127.0.0.1:$web1/" -e "s/192.168.1.104:8080/127.0.0.1:$web2/" \
+    "$source_dir/apache-conf/examples/api-and-static.conf" >"$demo/site.conf"
+
 modules=$(apxs -q LIBEXECDIR)
 load() { for name in "$@"; do echo "LoadModule ${name}_module $modules/mod_$name.so"; done; }
 {
@@ -105,10 +111,16 @@ load() { for name in "$@"; do echo "LoadModule ${name}_module $modules/mod_$name
 DefaultRuntimeDir $demo
 PidFile $demo/httpd.pid
 ServerName 127.0.0.1
-Listen 127.0.0.1:$port
 ErrorLog $demo/error.log
 LogLevel lbmethod_sticky:debug
-Include $demo/cluster.conf
+Listen 127.0.0.1:$port
+<VirtualHost 127.0.0.1:$port>
+    Include $demo/cluster.conf
+</VirtualHost>
+Listen 127.0.0.1:$site_port
+<VirtualHost 127.0.0.1:$site_port>
+    Include $demo/site.conf
+</VirtualHost>
 EOF
 } >"$demo/httpd.conf"
 
@@ -118,24 +130,25 @@ sed 's/^/    /' "$demo/cluster.conf"
 apache2 -f "$demo/httpd.conf" -t
 setsid apache2 -f "$demo/httpd.conf" -DFOREGROUND &
 httpd_pid=$!
-site=http://127.0.0.1:$port/
-wait_for "httpd is up" curl --silent --fail "$site"
+cluster=http://127.0.0.1:$port/
+site=http://127.0.0.1:$site_port/
+wait_for "httpd is up" curl --silent --fail "$cluster"
 
 # --- the show ---------------------------------------------------------------------------------------------------------
 
-# ask COUNT [CURL ARGUMENTS]: makes and prints the requests; leaves what came back in $answers
+# ask COUNT [CURL ARGUMENTS] URL: makes and prints the requests; leaves what came back in $answers
 ask() {
   local count=$1
   shift
   local shown
   shown=$(printf ' %q' "$@")
-  echo "  \$ curl${shown% \'\'} $site    ($count times)"
+  echo "  \$ curl$shown    ($count times)"
   answers=
   for _ in $(seq "$count"); do
-    answers+=" $(curl --silent --show-error --fail "$@" "$site")" || fail "every request is answered"
+    answers+=$(curl --silent --show-error --fail "$@" | tr '\n' ' ') || fail "every request is answered"
   done
-  answers=${answers# }
-  echo "   $answers"
+  answers=${answers% }
+  echo "    $answers"
 }
 expect() {  # expect PATTERN WHAT: the answers match
   [[ $answers =~ ^($1)$ ]] || fail "$2: got '$answers'"
@@ -143,32 +156,32 @@ expect() {  # expect PATTERN WHAT: the answers match
 
 echo
 echo "Requests without a cookie take turns:"
-ask 6 --silent
+ask 6 "$cluster"
 expect '(node1 node2 ){2}node1 node2|(node2 node1 ){2}node2 node1' "the nodes alternate"
 
 echo
 echo "A session id without a route sticks (with the stock methods it jumps):"
-ask 6 --cookie "JSESSIONID=12345"
+ask 6 --cookie "JSESSIONID=12345" "$cluster"
 expect '(node1 ?){6}|(node2 ?){6}' "one node answers all of them"
 
 echo
 echo "A session id with a route reaches the node it names:"
-ask 4 --cookie "JSESSIONID=12345.node2"
+ask 4 --cookie "JSESSIONID=12345.node2" "$cluster"
 expect '(node2 ?){4}' "node2 answers"
 
 echo
 echo "node2 is stopped: its session goes to the other node and stays there, and no request is lost:"
 kill "${backend_pid[node2]}"
 wait "${backend_pid[node2]}" 2>/dev/null || true
-ask 4 --cookie "JSESSIONID=12345.node2"
+ask 4 --cookie "JSESSIONID=12345.node2" "$cluster"
 expect '(node1 ?){4}' "node1 answers"
 
 echo
 echo "node2 is back, and so is the session:"
 start_backend node2 "$port2"
-back() { [ "$(curl --silent --cookie "JSESSIONID=12345.node2" "$site")" = node2 ]; }
+back() { [ "$(curl --silent --cookie "JSESSIONID=12345.node2" "$cluster")" = node2 ]; }
 wait_for "the session is back on node2" back
-ask 4 --cookie "JSESSIONID=12345.node2"
+ask 4 --cookie "JSESSIONID=12345.node2" "$cluster"
 expect '(node2 ?){4}' "node2 answers"
 
 echo
@@ -180,8 +193,41 @@ for affinity in new hash route failover; do
 done
 
 echo
-curl --silent --fail "${site}balancer-manager" | grep -q 'balancer://mycluster' || fail "balancer-manager answers"
-echo "All of that was so. The members are managed at ${site}balancer-manager"
+echo "Another site, from apache-conf/examples/api-and-static.conf:"
+sed -n '/^<Proxy/,$ { s/^./    &/; p }' "$demo/site.conf"
+
+asked() { grep -c "\"GET $2 " "$demo/$1.log" || true; }  # asked BACKEND PATH: how often, by the backend's own log
+
+echo
+echo "The first answer of /api carries a cookie that names the member:"
+ask 1 --write-out '%header{set-cookie}' "${site}api/"
+expect '(api[12]) api_sticky=\.(api[12]); .*' "there is a cookie"
+read -r api cookie <<<"${answers%%;*}"
+[ "$cookie" = "api_sticky=.$api" ] || fail "the cookie names the member that answered"
+
+echo
+echo "Every request that has it reaches that member, which gives no other cookie; the members' own logs say so, too:"
+ask 10 --cookie "$cookie" --write-out '%header{set-cookie}' "${site}api/"
+expect "($api ?){10}" "$api answers"
+for name in api1 api2; do
+  count=$(asked "$name" /api/)
+  echo "    $name: $count requests"
+  [ "$count" -eq "$([ "$name" = "$api" ] && echo 11 || echo 0)" ] || fail "all eleven requests were made to $api"
+done
+
+echo
+echo "The web servers take turns, five requests each, and no answer has a cookie:"
+ask 10 --write-out '%header{set-cookie}' "${site}index.html"
+expect '(web1 web2 ){4}web1 web2|(web2 web1 ){4}web2 web1' "the web servers alternate, without a cookie"
+for name in web1 web2; do
+  count=$(asked "$name" /index.html)
+  echo "    $name: $count requests"
+  [ "$count" -eq 5 ] || fail "five requests were made to $name"
+done
+
+echo
+curl --silent --fail "${cluster}balancer-manager" | grep -q 'balancer://mycluster' || fail "balancer-manager answers"
+echo "All of that was so. The members are managed at ${cluster}balancer-manager"
 if [ "${1-}" != --once ]; then
   echo "Press Ctrl-C to end."
   wait "$httpd_pid"

@@ -46,6 +46,7 @@ LBSTICKY_MODULE=$PWD/build/asan/mod_lbmethod_sticky.so LBSTICKY_PRELOAD=$(g++ -p
   suite integration-event-sanitized tests/integration --mpm event -n 3
 export LBSTICKY_MODULE=$PWD/build/ci/mod_lbmethod_sticky.so
 for mpm in worker prefork; do suite "integration-$mpm" tests/integration --mpm "$mpm" -n 3; done
+suite browser tests/browser
 suite demo tests/demo
 LBSTICKY_BUILD=$PWD/build/ci suite package tests/package
 suite container tests/container

@@ -1,7 +1,13 @@
 // What this module keeps about one balancer in one process.
 #pragma once
 
+#include <array>
+#include <span>
+#include <stdexcept>
+#include <string>
+
 #include "core/shared_state.hpp"
+#include "httpd/cookie_values.hpp"
 #include "httpd/directives.hpp"
 #include "httpd/live_roster.hpp"
 
@@ -9,12 +15,26 @@ namespace lbsticky {
 
 struct Balancer {
     Balancer(proxy_balancer& the_httpds, SharedState& shared_state, Settings the_settings)
-        : httpds(the_httpds), shared(shared_state), settings(std::move(the_settings)), roster(the_httpds, shared) {}
+        : httpds(the_httpds),
+          shared(shared_state),
+          settings(std::move(the_settings)),
+          cookie(settings.cookie.value_or(CookieSettings{})),
+          cookie_name(name_of_cookie()),
+          cookie_end{written(cookie.attributes, false), written(cookie.attributes, true)},
+          cookie_values(secrets()),
+          roster(the_httpds, shared_state, cookie_name.empty() ? nullptr : &cookie_values) {}
+
+    Balancer(const Balancer&) = delete;
+    Balancer& operator=(const Balancer&) = delete;
 
     const proxy_balancer& httpds;
     SharedState& shared;
     const Settings settings;
-    LiveRoster roster;        // needs the balancer's thread mutex
+    const CookieSettings cookie;
+    const std::string cookie_name;                // of the balancer's own cookie; empty: it gives none
+    const std::array<std::string, 2> cookie_end;  // its attributes, for clients without and with TLS
+    CookieValues cookie_values;                   // needs the balancer's thread mutex
+    LiveRoster roster;                            // needs the balancer's thread mutex
     bool failing = false;     // the last request could not be decided; needs the balancer's thread mutex
     const Roster nobody{{}};  // for reading a session id where nobody's routes are asked for
 
@@ -31,6 +51,35 @@ struct Balancer {
         from_stickysession = {httpds.s->sticky, httpds.s->sticky_path};
         return {&from_stickysession, 1};
     }
+
+private:
+    const std::vector<std::string>& secrets() const noexcept {
+        static const std::vector<std::string> none;
+        return settings.secrets ? *settings.secrets : none;
+    }
+
+    std::string name_of_cookie() const {
+        if (cookie.given == CookieSettings::Given::never) return {};
+        if (!cookie.name.empty()) return cookie.name;
+        std::string name = std::string("lbsticky_") + (httpds.s->name + sizeof(BALANCER_PREFIX) - 1);
+        for (char& c : name)
+            if (!is_cookie_name({&c, 1})) c = '_';
+        return name;
+    }
+};
+
+// Holds a balancer's thread mutex as long as it lives. Throws std::runtime_error if it cannot be had.
+class ThreadLock {
+public:
+    explicit ThreadLock(proxy_balancer& balancer) : balancer_(balancer) {
+        if (PROXY_THREAD_LOCK(&balancer_) != APR_SUCCESS) throw std::runtime_error("its thread mutex cannot be had");
+    }
+    ~ThreadLock() { PROXY_THREAD_UNLOCK(&balancer_); }
+    ThreadLock(const ThreadLock&) = delete;
+    ThreadLock& operator=(const ThreadLock&) = delete;
+
+private:
+    proxy_balancer& balancer_;
 };
 
 }  // namespace lbsticky

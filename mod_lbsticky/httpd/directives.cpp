@@ -2,13 +2,17 @@
 
 #include <algorithm>
 #include <cstring>
+#include <fstream>
 #include <new>
+#include <string>
 #include <string_view>
 
+#include "httpd/cookie_values.hpp"
 #include "httpd/guard.hpp"
 #include "httpd/mod_proxy_functions.hpp"
 
 extern "C" {
+#include "apr_file_info.h"
 #include "apr_fnmatch.h"
 #include "apr_strings.h"
 }
@@ -64,6 +68,91 @@ const char* set_session(cmd_parms* cmd, void* section, const char* arguments) no
     return guarded(keep, [&](const char* why) { return static_cast<const char*>(apr_pstrdup(cmd->pool, why)); });
 }
 
+// Runs a parser that returns the sentence to show, or nothing, and hands it to httpd behind the directive's name.
+template <typename Parser>
+const char* sentence_of(const cmd_parms* cmd, Parser&& parse) noexcept {
+    const auto shown = [cmd](const char* sentence) -> const char* {
+        return apr_pstrcat(cmd->pool, cmd->cmd->name, ": ", sentence, nullptr);
+    };
+    return guarded(
+        [&]() -> const char* {
+            const std::optional<std::string> sentence = parse();
+            return sentence ? shown(sentence->c_str()) : nullptr;
+        },
+        shown);
+}
+
+std::optional<std::string> parse_cookie(const std::vector<std::string>& arguments, CookieSettings& cookie) {
+    const std::string first = arguments.empty() ? "" : arguments.front();
+    if (ap_cstr_casecmp(first.c_str(), "off") == 0) {
+        if (arguments.size() > 1) return "'" + arguments[1] + "' is not allowed: off takes nothing more";
+        cookie.given = CookieSettings::Given::never;
+        return std::nullopt;
+    }
+    if (ap_cstr_casecmp(first.c_str(), "auto") != 0) {
+        if (!is_cookie_name(first))
+            return "'" + first +
+                   "' is not allowed: auto, off, or the NAME of a cookie, of letters, digits and any of "
+                   "!#$%&'*+-.^_`|~";
+        cookie.given = CookieSettings::Given::always;
+        cookie.name = first;
+    }
+    for (std::size_t i = 1; i < arguments.size(); ++i)
+        if (auto sentence = set_attribute(cookie.attributes, arguments[i])) return sentence;
+    if (auto sentence = contradiction(cookie.name, cookie.attributes)) return "'" + first + "': " + *sentence;
+    return std::nullopt;
+}
+
+const char* set_own_cookie(cmd_parms* cmd, void* section, const char* arguments) noexcept {
+    if (const char* refusal = refuse_other_places(cmd)) return refusal;
+    return sentence_of(cmd, [&] {
+        std::vector<std::string> words;
+        while (*arguments) words.emplace_back(ap_getword_conf(cmd->temp_pool, &arguments));
+        CookieSettings cookie;
+        auto sentence = parse_cookie(words, cookie);
+        if (!sentence) static_cast<Settings*>(section)->cookie = std::move(cookie);
+        return sentence;
+    });
+}
+
+std::optional<std::string> read_secrets(const char* path, apr_pool_t* pool, std::vector<std::string>& secrets) {
+    const std::string shown = "'" + std::string(path) + "' ";
+    apr_finfo_t info;
+    char reason[128];
+    if (const auto status = apr_stat(&info, path, APR_FINFO_PROT | APR_FINFO_TYPE, pool); status != APR_SUCCESS)
+        return shown + "cannot be read: " + apr_strerror(status, reason, sizeof(reason));
+    if (info.filetype != APR_REG) return shown + "is not a file";
+    constexpr apr_fileperms_t others = APR_FPROT_WREAD | APR_FPROT_WWRITE;
+    if (info.protection & others)
+        return shown + "can be read or written by everyone: only its owner and group may (chmod 640)";
+
+    std::ifstream file(path);
+    if (!file) return shown + "cannot be read";
+    std::size_t number = 0;
+    for (std::string line; std::getline(file, line);) {
+        ++number;
+        if (line.ends_with('\r')) line.pop_back();
+        if (line.size() < shortest_secret)
+            return shown + "line " + std::to_string(number) + " has " + std::to_string(line.size()) +
+                   " characters: a secret has at least " + std::to_string(shortest_secret);
+        secrets.push_back(line);
+    }
+    if (file.bad()) return shown + "cannot be read";
+    if (secrets.empty()) return shown + "is empty: it holds one secret a line";
+    return std::nullopt;
+}
+
+const char* set_secret_file(cmd_parms* cmd, void* section, const char* argument) noexcept {
+    if (const char* refusal = refuse_other_places(cmd)) return refusal;
+    const char* path = ap_server_root_relative(cmd->pool, argument);
+    return sentence_of(cmd, [&] {
+        std::vector<std::string> secrets;
+        auto sentence = read_secrets(path ? path : argument, cmd->temp_pool, secrets);
+        if (!sentence) static_cast<Settings*>(section)->secrets = std::move(secrets);
+        return sentence;
+    });
+}
+
 const char* set_hash(cmd_parms* cmd, void* section, const char* argument) noexcept {
     if (const char* refusal = refuse_other_places(cmd)) return refusal;
     const bool on = ap_cstr_casecmp(argument, "on") == 0;
@@ -88,6 +177,11 @@ const command_rec directives[] = {
     AP_INIT_RAW_ARGS("LBStickySession", any_function(set_session), nullptr, anywhere,
                      "where the application's session id stands: one or more of NAME or NAME|PARAM (a cookie, a path "
                      "parameter)"),
+    AP_INIT_RAW_ARGS("LBStickyCookie", any_function(set_own_cookie), nullptr, anywhere,
+                     "the balancer's own cookie: NAME, auto or off, then path=, domain=, maxage=, httponly=, secure=, "
+                     "samesite=, partitioned=, nocache="),
+    AP_INIT_TAKE1("LBStickySecretFile", any_function(set_secret_file), nullptr, anywhere,
+                  "a file with one secret a line, each of at least 32 characters, which signs the balancer's cookie"),
     AP_INIT_TAKE1("LBStickyHash", any_function(set_hash), nullptr, anywhere,
                   "whether a session id without a known route is placed by consistent hashing: on or off"),
     {},
@@ -97,6 +191,8 @@ Settings Settings::merged_with(const Settings& over) const {
     Settings merged = *this;
     if (over.session_names) merged.session_names = over.session_names;
     if (over.hash) merged.hash = over.hash;
+    if (over.cookie) merged.cookie = over.cookie;
+    if (over.secrets) merged.secrets = over.secrets;
     return merged;
 }
 

@@ -2,19 +2,32 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "core/session.hpp"
+#include "core/set_cookie.hpp"
 #include "httpd/apache.hpp"
 
 namespace lbsticky {
+
+// The balancer's own cookie, as LBStickyCookie has it.
+struct CookieSettings {
+    enum class Given { where_needed, always, never };
+
+    Given given = Given::where_needed;
+    std::string name;  // empty: made from the balancer's name
+    CookieAttributes attributes;
+};
 
 // What the directives of one <Proxy> section say; what is not set is empty. Views into the configuration's memory.
 struct Settings {
     std::optional<std::vector<SessionName>> session_names;  // LBStickySession
     std::optional<bool> hash;                               // LBStickyHash
+    std::optional<CookieSettings> cookie;                   // LBStickyCookie
+    std::optional<std::vector<std::string>> secrets;        // LBStickySecretFile
 
-    bool any() const noexcept { return session_names || hash; }
+    bool any() const noexcept { return session_names || hash || cookie || secrets; }
 
     // These settings, with those that `over` has in their place.
     Settings merged_with(const Settings& over) const;

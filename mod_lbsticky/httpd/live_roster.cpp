@@ -50,6 +50,10 @@ bool still_reads(const proxy_worker& worker, const Worker& reading) noexcept {
            reading.route == worker.s->route && reading.redirect == worker.s->redirect;
 }
 
+bool by_slot(const proxy_worker* a, const proxy_worker* b) noexcept {
+    return a->s->index < b->s->index;
+}
+
 }  // namespace
 
 Roster& LiveRoster::current(apr_time_t now, server_rec* server) {
@@ -71,7 +75,6 @@ Roster& LiveRoster::read_again(server_rec* server) {
     workers.reserve(static_cast<std::size_t>(balancer_.workers->nelts));
     for (int i = 0; i < balancer_.workers->nelts; ++i)
         workers.push_back(APR_ARRAY_IDX(balancer_.workers, i, proxy_worker*));
-    const auto by_slot = [](const proxy_worker* a, const proxy_worker* b) { return a->s->index < b->s->index; };
     std::sort(workers.begin(), workers.end(), by_slot);
 
     bool same = roster_ && workers == workers_;
@@ -88,6 +91,7 @@ Roster& LiveRoster::read_again(server_rec* server) {
         for (std::size_t i = 0; i < workers.size(); ++i) {
             shared_.claim(static_cast<std::size_t>(workers[i]->s->index), workers[i]->s->name_ex);
             readings.push_back(reading_of(*workers[i]));
+            if (cookies_) readings.back().cookies = cookies_->of(readings.back());
             if (!readings.back().usable || readings.back().draining) out_of_service.push_back(i);
         }
         roster_ = std::make_unique<Roster>(std::move(readings));
@@ -108,6 +112,12 @@ bool LiveRoster::still_true(const Choice& choice, server_rec* server) noexcept {
     };
     const auto looked_at = choice.looked_at();
     return std::all_of(looked_at.begin(), looked_at.end(), check) && (!choice.worker || check(*choice.worker));
+}
+
+std::optional<std::size_t> LiveRoster::index_of(const proxy_worker& worker) const noexcept {
+    const auto found = std::lower_bound(workers_.begin(), workers_.end(), &worker, by_slot);
+    if (found == workers_.end() || *found != &worker) return std::nullopt;
+    return static_cast<std::size_t>(found - workers_.begin());
 }
 
 std::unique_ptr<Roster> LiveRoster::without(const std::vector<const proxy_worker*>& workers) const {

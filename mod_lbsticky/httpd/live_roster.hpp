@@ -2,11 +2,13 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "core/roster.hpp"
 #include "core/shared_state.hpp"
 #include "httpd/apache.hpp"
+#include "httpd/cookie_values.hpp"
 
 namespace lbsticky {
 
@@ -21,8 +23,10 @@ namespace lbsticky {
 // Every function needs the balancer's thread mutex, as lbmethods have it when mod_proxy_balancer calls them.
 class LiveRoster {
 public:
-    // Reads nothing yet. Both must outlive it.
-    LiveRoster(proxy_balancer& balancer, SharedState& shared) noexcept : balancer_(balancer), shared_(shared) {}
+    // Reads nothing yet. `cookies` says what names a worker in the balancer's own cookie; null: it has none. All must
+    // outlive it.
+    LiveRoster(proxy_balancer& balancer, SharedState& shared, CookieValues* cookies) noexcept
+        : balancer_(balancer), shared_(shared), cookies_(cookies) {}
 
     // The roster to choose from, for a request that came at `now`. O(1) unless something changed. Throws
     // std::bad_alloc, std::length_error.
@@ -41,12 +45,16 @@ public:
     // httpd's worker at an index of the roster.
     proxy_worker* worker(std::size_t index) const noexcept { return workers_[index]; }
 
+    // The index of httpd's worker in the roster, if it is there. O(log workers).
+    std::optional<std::size_t> index_of(const proxy_worker& worker) const noexcept;
+
 private:
     bool unchanged(std::size_t index) const noexcept;
     bool somebody_may_be_back() noexcept;
 
     proxy_balancer& balancer_;
     SharedState& shared_;
+    CookieValues* cookies_;
     std::unique_ptr<Roster> roster_;
     std::vector<proxy_worker*> workers_;       // by index of the roster: in the order of their slots
     std::vector<proxy_worker*> reading_;       // kept for its memory: to find that nothing has changed takes none

@@ -2,6 +2,8 @@
 #include "httpd/directives.hpp"
 #include "httpd/manager.hpp"
 #include "httpd/provider.hpp"
+#include "httpd/request.hpp"
+#include "httpd/response.hpp"
 #include "httpd/startup.hpp"
 
 namespace {
@@ -12,11 +14,14 @@ void register_hooks(apr_pool_t* pool) noexcept {
 
     ap_register_provider(pool, PROXY_LBMETHOD, "sticky", "0", &provider);
     register_change_filter();
+    register_response_filter();
 
     // At the start. find_mod_proxy() registers Request::pre_request, with which the way of a request begins.
     ap_hook_pre_config(find_mod_proxy, nullptr, nullptr, APR_HOOK_MIDDLE);
     ap_hook_check_config(warn, nullptr, nullptr, APR_HOOK_LAST);
     ap_hook_post_config(prepare_balancers, after_mod_proxy_balancer, nullptr, APR_HOOK_LAST);
+
+    APR_OPTIONAL_HOOK(proxy, request_status, Request::request_status, nullptr, nullptr, APR_HOOK_REALLY_FIRST);
 
     // For a look into balancer-manager.
     ap_hook_insert_filter(insert_change_filter, nullptr, nullptr, APR_HOOK_LAST);

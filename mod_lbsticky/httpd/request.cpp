@@ -21,18 +21,6 @@ std::string_view view(const char* text) noexcept {
     return text ? std::string_view(text) : std::string_view();
 }
 
-Question question_of(const Balancer& own, const request_rec* r, SessionName& from_stickysession) noexcept {
-    Question question;
-    question.cookies = view(apr_table_get(r->headers_in, "Cookie"));
-    question.url = view(r->unparsed_uri);
-    question.client_address = view(r->useragent_ip);
-    question.names = own.session_names(from_stickysession);
-    question.separator = own.httpds.s->sticky_separator;
-    question.nofailover = own.httpds.s->sticky_force;
-    question.hash = own.settings.hash_or_default();
-    return question;
-}
-
 // A balancer like this one without stickysession=. mod_proxy_balancer, given that, leaves every decision to the finder:
 // by itself it would hand out a worker again that has just failed, as soon as its retry= is over.
 proxy_balancer* without_stickysession(const proxy_balancer& balancer, apr_pool_t* pool) noexcept {
@@ -78,6 +66,20 @@ Request& Request::of(request_rec* r) {
     return *request;
 }
 
+Question Request::question_of(const Balancer& own, const request_rec* r, SessionName& from_stickysession) {
+    if (!cookies_) cookies_ = apr_table_get(r->headers_in, "Cookie");
+    Question question;
+    question.cookies = view(cookies_);
+    question.url = view(r->unparsed_uri);
+    question.cookie_name = own.cookie_name;
+    question.client_address = view(r->useragent_ip);
+    question.names = own.session_names(from_stickysession);
+    question.separator = own.httpds.s->sticky_separator;
+    question.nofailover = own.httpds.s->sticky_force;
+    question.hash = own.settings.hash_or_default();
+    return question;
+}
+
 proxy_worker* Request::decide(proxy_balancer& balancer, request_rec* r) {
     Balancer* own = Balancer::of(balancer);
     if (!own || !own->is_intact()) throw std::runtime_error("its shared memory is missing or damaged");
@@ -99,6 +101,7 @@ proxy_worker* Request::decide(proxy_balancer& balancer, request_rec* r) {
     }
 
     proxy_worker* worker = choice.worker ? live.worker(*choice.worker) : nullptr;
+    note_cookie(*own, question, *roster, choice, r);
     decision_ = Decision{worker, choice.affinity, choice.session};
     if (choice.affinity != Affinity::refused) return worker;
     // Null would mean that nobody can serve, for which mod_proxy_balancer may wait: choose_worker() refuses.
@@ -107,6 +110,7 @@ proxy_worker* Request::decide(proxy_balancer& balancer, request_rec* r) {
 
 proxy_worker* Request::fall_back_to(proxy_worker* worker) noexcept {
     decision_ = Decision{worker, Affinity::fresh, {}};
+    cookie_.value = nullptr;
     return worker;
 }
 
@@ -140,11 +144,73 @@ void Request::conclude(proxy_balancer& balancer, proxy_worker* chosen, request_r
             set_variable(r, "BALANCER_SESSION_STICKY", session.route.empty() ? std::string_view() : session.name);
             set_variable(r, "BALANCER_SESSION_ROUTE", session.route);
         }
-        set_variable(r, "BALANCER_ROUTE_CHANGED", !chosen || decision.affinity == Affinity::route ? "" : "1");
+        const bool stays = decision.affinity == Affinity::route || decision.affinity == Affinity::cookie;
+        set_variable(r, "BALANCER_ROUTE_CHANGED", !chosen || stays ? "" : "1");
     }
 
     count(*own, decision);
+    if (chosen && !own->cookie_name.empty()) give_cookie(*own, balancer, *chosen, r);
     if (APLOG_R_IS_LEVEL(r, APLOG_DEBUG)) log_choice(balancer, decision, r);
+}
+
+// Keeps what the client is to be given if the worker that was chosen answers.
+void Request::note_cookie(Balancer& own, const Question& question, const Roster& roster, const Choice& choice,
+                          request_rec* r) {
+    cookie_.value = nullptr;
+    if (own.cookie_name.empty()) return;
+    if (choice.cookie.present && !choice.cookie.worker && failed_.empty())
+        own.shared.cookies_unknown().fetch_add(1, std::memory_order_relaxed);
+    if (!choice.worker) return;
+
+    const auto& values = roster.workers()[*choice.worker].cookies;
+    if (choice.cookie.worker && roster.workers()[*choice.cookie.worker].cookies == values) return;
+    cookie_.value = apr_pstrmemdup(r->pool, values.front().data(), values.front().size());
+    cookie_.only_where_needed = own.cookie.given == CookieSettings::Given::where_needed && !question.names.empty();
+    cookie_.needed_by_request = choice.session.exists() && !choice.session.worker;
+}
+
+// The same for a worker that mod_proxy_balancer has chosen.
+void Request::note_cookie_of(Balancer& own, proxy_balancer& balancer, const proxy_worker& chosen, request_rec* r) {
+    SessionName from_stickysession;
+    const Question question = question_of(own, r, from_stickysession);
+    const ThreadLock lock(balancer);
+    const Roster& roster = own.roster.current(r->request_time, r->server);
+    Choice choice;
+    choice.worker = own.roster.index_of(chosen);
+    choice.session = find_session(question, roster);
+    choice.cookie = find_own_cookie(question, roster);
+    note_cookie(own, question, roster, choice, r);
+}
+
+// The member does not see the balancer's own cookie; the client is given one with the response if it is due.
+void Request::give_cookie(Balancer& own, proxy_balancer& balancer, const proxy_worker& chosen, request_rec* r) {
+    cookie_.balancer = &balancer;
+    if (!decision_)
+        guarded(
+            [&] {
+                note_cookie_of(own, balancer, chosen, r);
+                return 0;
+            },
+            [&](const char* why) {
+                ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, "%s: no cookie is given: %s", balancer.s->name, why);
+                cookie_.value = nullptr;
+                return 0;
+            });
+    if (cookies_ && CookieReader(cookies_, own.cookie_name).next()) {
+        const std::string_view header = cookies_;
+        auto* kept = static_cast<char*>(apr_palloc(r->pool, header.size() + 1));
+        kept[without_cookie(header, own.cookie_name, kept)] = '\0';
+        if (*kept)
+            apr_table_setn(r->headers_in, "Cookie", kept);
+        else
+            apr_table_unset(r->headers_in, "Cookie");
+        is_stripped_ = true;
+    }
+    if (cookie_.value && !has_filter_) {
+        set_on_response(r, cookie_);
+        has_filter_ = true;
+    }
+    set_on_upgrade(r, cookie_);
 }
 
 void Request::count(Balancer& own, const Decision& decision) noexcept {
@@ -208,6 +274,14 @@ int Request::pre_request(proxy_worker** worker, proxy_balancer** balancer, reque
             ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "what was decided for the request could not be noted: %s", why);
             return status;
         });
+}
+
+int Request::request_status(int*, request_rec* r) noexcept {
+    const auto* request = static_cast<Request*>(ap_get_module_config(r->request_config, &lbmethod_sticky_module));
+    if (!request) return DECLINED;
+    if (request->is_stripped_) apr_table_setn(r->headers_in, "Cookie", request->cookies_);
+    if (r->status == HTTP_SWITCHING_PROTOCOLS) count_upgrade(request->cookie_);
+    return DECLINED;
 }
 
 }  // namespace lbsticky

@@ -8,6 +8,7 @@
 
 #include "core/affinity.hpp"
 #include "httpd/apache.hpp"
+#include "httpd/response.hpp"
 
 namespace lbsticky {
 
@@ -31,6 +32,10 @@ public:
     static int pre_request(proxy_worker** worker, proxy_balancer** balancer, request_rec* r, proxy_server_conf* conf,
                            char** url) noexcept;
 
+    // The hook that mod_proxy runs when it is done with a request, whatever came of it: what follows, the access log
+    // first of all, finds the request as the client sent it.
+    static int request_status(int* status, request_rec* r) noexcept;
+
     // Decides who serves the request, nobody being null, and remembers why. For the lbmethod's finder: needs the
     // balancer's thread mutex. Throws what std::exception is the base of; then nothing is decided.
     proxy_worker* decide(proxy_balancer& balancer, request_rec* r);
@@ -41,7 +46,12 @@ public:
 private:
     void choose_worker(proxy_worker** worker, proxy_balancer** balancer, request_rec* r, proxy_server_conf* conf,
                        char** url, int& status);
-    static Decision decided_by_httpd(const Balancer& own, proxy_worker* chosen, const request_rec* r);
+    Question question_of(const Balancer& own, const request_rec* r, SessionName& from_stickysession);
+    Decision decided_by_httpd(const Balancer& own, proxy_worker* chosen, const request_rec* r);
+    void note_cookie(Balancer& own, const Question& question, const Roster& roster, const Choice& choice,
+                     request_rec* r);
+    void note_cookie_of(Balancer& own, proxy_balancer& balancer, const proxy_worker& chosen, request_rec* r);
+    void give_cookie(Balancer& own, proxy_balancer& balancer, const proxy_worker& chosen, request_rec* r);
     static void refuse(const proxy_balancer& balancer, const proxy_worker& named, request_rec* r);
     void conclude(proxy_balancer& balancer, proxy_worker* chosen, request_rec* r);
     void count(Balancer& own, const Decision& decision) noexcept;
@@ -49,6 +59,10 @@ private:
     bool inside_ = false;                            // choose_worker() lets mod_proxy_balancer's hook run
     std::vector<const proxy_worker*> failed_;        // asked for this request, in vain
     std::optional<Decision> decision_;               // what the finder decided, if it was asked
+    const char* cookies_ = nullptr;                  // the Cookie header as the client sent it
+    CookieToSet cookie_;                             // what the client is to be given
+    bool has_filter_ = false;                        // the response passes the filter that gives it
+    bool is_stripped_ = false;                       // the Cookie header lacks the balancer's own
     std::atomic<std::uint64_t>* counted_ = nullptr;  // where the request was counted
 };
 

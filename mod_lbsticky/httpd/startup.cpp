@@ -26,7 +26,9 @@ bool is_rehearsal() noexcept {
 
 void warn_of_routes(const proxy_balancer& balancer, const Settings& settings, server_rec* server) {
     const char* name = balancer.s->name;
-    const bool has_sessions = settings.session_names || *balancer.s->sticky;
+    // A member without a route has an id in the balancer's own cookie.
+    const bool cookie_off = settings.cookie && settings.cookie->given == CookieSettings::Given::never;
+    const bool only_session_ids = cookie_off && (settings.session_names || *balancer.s->sticky);
     std::unordered_map<std::string_view, const char*> by_route;
     int without_route = 0;
     const char* first_without_route = nullptr;
@@ -53,7 +55,7 @@ void warn_of_routes(const proxy_balancer& balancer, const Settings& settings, se
                          *found == separator[0] ? "the separator between session id and route"
                                                 : "which cannot stand in a cookie");
     }
-    if (has_sessions && without_route > 0)
+    if (only_session_ids && without_route > 0)
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, server,
                      "%s: %d of %d members have no route=, %s the first: a session id cannot name them", name,
                      without_route, balancer.workers->nelts, first_without_route);
@@ -105,6 +107,9 @@ void prepare(proxy_balancer& balancer, server_rec* server, apr_pool_t* config) {
         counts += std::string(i ? ", " : "") + word_for(static_cast<Affinity>(i)) + " " + std::to_string(totals[i]);
     ap_log_error(APLOG_MARK, APLOG_INFO, 0, server, "%s: sticky; requests so far by affinity: %s", balancer.s->name,
                  counts.c_str());
+    ap_log_error(APLOG_MARK, APLOG_INFO, 0, server,
+                 "%s: own cookies so far: %" APR_UINT64_T_FMT " given, %" APR_UINT64_T_FMT " not understood",
+                 balancer.s->name, shared.cookies_issued().load(), shared.cookies_unknown().load());
 }
 
 int failed(server_rec* server, const char* why) noexcept {

@@ -52,8 +52,11 @@ class Docker:
         return json.loads(output_of("docker", "image", "inspect", IMAGE))[0]["Config"]
 
     @contextlib.contextmanager
-    def run(self, environment, files=()):
-        container = output_of("docker", "run", "-d", "--network=host", *options(environment, files), IMAGE).strip()
+    def run(self, environment, files=(), command=(), hostname="lbsticky"):
+        """Runs the image; the command, if there is one, instead of its own."""
+        container = output_of("docker", "run", "-d", "--network=host", "--hostname", hostname,
+                              *options(environment, files), *(["--entrypoint", command[0]] if command else []), IMAGE,
+                              *command[1:]).strip()
         try:
             yield DockerContainer(container)
         finally:
@@ -124,14 +127,16 @@ class Buildah:
         return json.loads(self.command("buildah", "inspect", "--type=image", IMAGE))["Docker"]["config"]
 
     @contextlib.contextmanager
-    def run(self, environment, files=()):
+    def run(self, environment, files=(), command=(), hostname="lbsticky"):
+        """Runs the image; the command, if there is one, instead of its own."""
         container = self.command("buildah", "from", IMAGE).strip()
         config = self.config()
         log = pathlib.Path(self.folder.name) / f"{container}.log"
         with log.open("w") as log_file:
             process = subprocess.Popen(
-                ["buildah", "run", *self.isolation, *options(environment, files), container, "--",
-                 *config["Entrypoint"], *(config["Cmd"] or [])],
+                ["buildah", "run", *self.isolation, "--hostname", hostname, *options(environment, files), container,
+                 "--", "sh", "-c", 'echo $$ >/run/pid && exec "$@"', "sh",
+                 *(command or [*config["Entrypoint"], *(config["Cmd"] or [])])],
                 env=self.environment, stdout=log_file, stderr=subprocess.STDOUT)
         running = BuildahContainer(self, container, process, log, config["StopSignal"])
         try:
@@ -159,8 +164,8 @@ class BuildahContainer:
                                "sh", "-c", command], env=self.engine.environment).returncode
 
     def signal(self, name):
-        # There is no process space of its own in which httpd would be number 1, and buildah passes on no signal.
-        self.execute(f"kill -s {name} $(cat /run/apache2/apache2.pid)")
+        # There is no process space of its own in which it would be number 1, and buildah passes on no signal.
+        self.execute(f"kill -s {name} $(cat /run/pid)")
 
     def stop(self):
         """Stops it by the image's stop signal and returns its exit status."""

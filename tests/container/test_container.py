@@ -1,5 +1,6 @@
 """The container image, really built and really run: by the Docker engine where one answers, else by buildah."""
 
+import contextlib
 import http.server
 import os
 import re
@@ -185,16 +186,61 @@ def test_every_variable_that_is_explained_has_a_default_and_an_effect_and_no_oth
     assert documented_variables() == defaults == used
 
 
-def test_compose_starts_httpd_and_two_backends_that_its_members_name():
-    compose = DOCKER / "compose.yaml"
-    services = yaml.safe_load(compose.read_text())["services"]
-    httpd = services.pop("httpd")
-    assert sorted(services) == ["api1", "api2"] == sorted(httpd["depends_on"])
-    assert {service["image"] for service in services.values()} == {httpd["image"]}
-    assert (compose.parent / httpd["build"]["context"] / httpd["build"]["dockerfile"]).samefile(DOCKER / "Dockerfile")
-    assert httpd["environment"]["LBSTICKY_MEMBERS"].split() == [f"http://{name}:8000" for name in services]
-    for service in services.values():
-        assert service["entrypoint"][-1].endswith("python3 -m http.server 8000")
-    assert set(httpd["environment"]) <= documented_variables()
+# What docker/compose.yaml says: the reverse proxy, and what is behind it.
+COMPOSE = DOCKER / "compose.yaml"
+BEHIND = yaml.safe_load(COMPOSE.read_text())["services"]
+PROXY = BEHIND.pop("httpd")
+
+
+def test_compose_starts_httpd_with_its_configuration_and_the_servers_that_this_names():
+    assert sorted(BEHIND) == ["api1", "api2", "web1", "web2"] == sorted(PROXY["depends_on"])
+    assert [service["hostname"] for service in BEHIND.values()] == list(BEHIND)
+    assert {service["image"] for service in BEHIND.values()} == {PROXY["image"]}
+    assert (DOCKER / PROXY["build"]["context"] / PROXY["build"]["dockerfile"]).samefile(DOCKER / "Dockerfile")
+    assert set(PROXY["environment"]) <= documented_variables()
+    assert PROXY["volumes"] == [f"./compose.conf:{PROXY['environment']['LBSTICKY_CONF']}:ro"]
+    assert re.findall(r"http://(\w+):8000", (DOCKER / "compose.conf").read_text()) == list(BEHIND)
     if subprocess.run(["docker", "compose", "version"], capture_output=True).returncode == 0:
-        subprocess.run(["docker", "compose", "-f", compose, "config", "--quiet"], check=True)
+        subprocess.run(["docker", "compose", "-f", COMPOSE, "config", "--quiet"], check=True)
+
+
+@pytest.fixture(scope="session")
+def site(engine, tmp_path_factory):
+    """All that compose.yaml runs, with ports of this machine for hosts of its own: the URL, and containers by name."""
+    ports = {name: free_address().split(":")[1] for name in BEHIND}
+    conf = tmp_path_factory.mktemp("site") / "compose.conf"
+    conf.write_text(re.sub(r"http://(\w+):8000", lambda member: f"http://127.0.0.1:{ports[member[1]]}",
+                           (DOCKER / "compose.conf").read_text()))
+    address = free_address()
+    with contextlib.ExitStack() as running:
+        containers = {}
+        for name, service in BEHIND.items():
+            command = [word.replace("8000", ports[name]) for word in service["entrypoint"]]
+            containers[name] = running.enter_context(engine.run({}, command=command, hostname=service["hostname"]))
+            poll(lambda: subprocess.run(["curl", "-fs", f"http://127.0.0.1:{ports[name]}/"], text=True,
+                                        stdout=subprocess.PIPE).stdout.strip() == name, f"{name} answers")
+        environment = PROXY["environment"] | {"LBSTICKY_PORT": address}
+        proxy = running.enter_context(engine.run(environment, [(conf, environment["LBSTICKY_CONF"])]))
+        wait_for(proxy, address)
+        yield f"http://{address}/", containers
+
+
+def asked(containers, path):
+    """How often each was asked for that path, by its own log."""
+    return {name: container.log().count(f'"GET {path} ') for name, container in containers.items()}
+
+
+def test_the_api_gives_a_cookie_and_every_request_that_has_it_reaches_one_server(site):
+    url, servers = site
+    name, cookie = curl(f"{url}api/", "--write-out", "%header{set-cookie}").split("\n")
+    assert cookie == f"api_sticky=.{name}; Path=/; HttpOnly; SameSite=Lax"
+    with_cookie = ["--cookie", cookie.split(";")[0], "--write-out", "%header{set-cookie}"]
+    assert [curl(f"{url}api/", *with_cookie) for _ in range(10)] == [f"{name}\n"] * 10
+    assert asked(servers, "/api/") == dict.fromkeys(BEHIND, 0) | {name: 11}
+
+
+def test_the_web_servers_take_turns_and_give_no_cookie(site):
+    url, servers = site
+    answers = [curl(f"{url}index.html", "--write-out", "%header{set-cookie}") for _ in range(10)]
+    assert answers in (["web1\n", "web2\n"] * 5, ["web2\n", "web1\n"] * 5)
+    assert asked(servers, "/index.html") == {"api1": 0, "api2": 0, "web1": 5, "web2": 5}

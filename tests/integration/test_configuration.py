@@ -49,7 +49,8 @@ def refusal(server):
     return said.group(1)
 
 
-DIRECTIVES = {"LBStickySession": "LBStickySession JSESSIONID", "LBStickyHash": "LBStickyHash off"}
+DIRECTIVES = {"LBStickySession": "LBStickySession JSESSIONID", "LBStickyCookie": "LBStickyCookie off",
+              "LBStickySecretFile": "LBStickySecretFile secrets", "LBStickyHash": "LBStickyHash off"}
 
 # The sections around the directive, outermost first, as they are written; none is the top of the file.
 OTHER_PLACES = [
@@ -314,11 +315,13 @@ def no_effect(name="mycluster", method="byrequests"):
 
 THE_SEPARATOR = "the separator between session id and route"
 STICKY = "lbmethod=sticky stickysession=S"
+NO_COOKIE = "LBStickyCookie off"
 
 # What it is: (configuration, what is said about it).
 WARNED_OF = {
-    "a member without a route": (cluster(f"{A} route=a", B, settings=STICKY), [no_route(1, 2, B)]),
-    "members without a route, with LBStickySession": (cluster(A, B, more="LBStickySession S"), [no_route(2, 2, A)]),
+    "a member without a route": (cluster(f"{A} route=a", B, settings=STICKY, more=NO_COOKIE), [no_route(1, 2, B)]),
+    "members without a route, with LBStickySession": (
+        cluster(A, B, more=f"LBStickySession S\n{NO_COOKIE}"), [no_route(2, 2, A)]),
     "two members with one route": (cluster(f"{A} route=a", f"{B} route=a", settings=STICKY), [same_route("a")]),
     "a standby with the route of another": (cluster(f"{A} route=a", f"{B} route=a status=+H", settings=STICKY),
                                             [same_route("a")]),
@@ -343,14 +346,14 @@ WARNED_OF = {
         section("LBStickyHash off", name='Proxy "balancer://gone"'),
         ['<Proxy "balancer://gone">: its LBSticky directives have no effect: there is no such balancer']),
     "several things at once": (
-        cluster(f"{A} route=a.b", f"{B} route=a.b", "http://127.0.0.1:3", settings=STICKY),
+        cluster(f"{A} route=a.b", f"{B} route=a.b", "http://127.0.0.1:3", settings=STICKY, more=NO_COOKIE),
         [unusable("a.b", ".", THE_SEPARATOR), same_route("a.b"),
          unusable("a.b", ".", THE_SEPARATOR).replace(A, B), no_route(1, 3, "http://127.0.0.1:3")]),
     "a balancer that virtual hosts inherit": (
-        cluster(f"{A} route=a", B, settings=STICKY) + section("ServerName a", name="VirtualHost *")
+        cluster(f"{A} route=a", B, settings=STICKY, more=NO_COOKIE) + section("ServerName a", name="VirtualHost *")
         + section("ServerName b", name="VirtualHost *"), [no_route(1, 2, B)]),
-    "a balancer of a virtual host": (section(cluster(f"{A} route=a", B, settings=STICKY), name="VirtualHost *"),
-                                     [no_route(1, 2, B)]),
+    "a balancer of a virtual host": (
+        section(cluster(f"{A} route=a", B, settings=STICKY, more=NO_COOKIE), name="VirtualHost *"), [no_route(1, 2, B)]),
     "a directive for a balancer that is not there, with virtual hosts": (
         section("LBStickyHash off", name='Proxy "balancer://gone"') + section(name="VirtualHost *"),
         ['<Proxy "balancer://gone">: its LBSticky directives have no effect: there is no such balancer']),
@@ -373,6 +376,7 @@ def test_httpd_warns_once_of_what_cannot_work_as_written(httpd, configuration, s
 # What it is: the configuration.
 NOT_WARNED_OF = {
     "members without routes, where no session id is looked for": cluster(A, B),
+    "members without routes, whom the balancer's own cookie names": cluster(A, B, settings=STICKY),
     "members with routes": cluster(f"{A} route=a", f"{B} route=b", settings=STICKY),
     "a dot in a route, where the separator is another": cluster(f"{A} route=a.b",
                                                                 settings=f"{STICKY} stickysessionsep=:"),
@@ -403,6 +407,6 @@ def test_httpd_does_not_warn_of(httpd, configuration):
 
 def test_the_warnings_are_said_again_when_httpd_is_restarted(httpd):
     sentence = no_route(1, 2, B)
-    server = httpd(cluster(f"{A} route=a", B, settings=STICKY), expected=[re.escape(sentence)])
+    server = httpd(cluster(f"{A} route=a", B, settings=STICKY, more=NO_COOKIE), expected=[re.escape(sentence)])
     server.graceful()
     assert warnings(server.log()) == [sentence] * 2

@@ -12,6 +12,7 @@ from server import Server
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CORE = ROOT / "mod_lbsticky" / "core"
 EXAMPLES = sorted((ROOT / "apache-conf" / "examples").glob("*.conf"))
+SIGNED = ROOT / "apache-conf" / "examples" / "signed-cookie.conf"
 SNIPPET = ROOT / "apache-conf" / "lbmethod_sticky.conf"
 README = ROOT / "README.md"
 PAGES = [page for page in sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("*/README.md")) if page.is_file()]
@@ -31,6 +32,15 @@ def written(module, tmp_path, request):
                       mpm=request.config.getoption("--mpm"), environment={"APACHE_LOG_DIR": str(tmp_path)})
 
     return write
+
+
+@pytest.fixture
+def with_secret(tmp_path):
+    """with_secret(configuration): the same with a secret that is there, made by the command that the example shows."""
+    secret = tmp_path / "secret"
+    [command] = re.findall(r"^# +(\(umask .*)", SIGNED.read_text(), re.MULTILINE)
+    subprocess.run(command.replace("/etc/apache2/lbsticky.secret", str(secret)), shell=True, check=True)
+    return lambda text: re.sub(r"^( *LBStickySecretFile) .*", rf"\1 {secret}", text, flags=re.MULTILINE)
 
 
 @pytest.fixture
@@ -71,9 +81,8 @@ def test_there_are_examples():
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
-def test_httpd_takes_each_example_without_a_warning(written, example):
-    server = written(f"Include {example}")
-    assert server.check_configuration() == (0, "Syntax OK\n")
+def test_httpd_takes_each_example_without_a_warning(written, with_secret, example):
+    assert written(with_secret(example.read_text())).check_configuration() == (0, "Syntax OK\n")
     assert "sticky" in example.read_text()
 
 
@@ -81,19 +90,19 @@ def test_httpd_takes_the_shipped_configuration(written):
     assert written(f"Include {SNIPPET}").check_configuration() == (0, "Syntax OK\n")
 
 
-def test_httpd_takes_what_the_shipped_configuration_shows(written, directives):
+def test_httpd_takes_what_the_shipped_configuration_shows(written, with_secret, directives):
     shown = without_comment_signs(SNIPPET.read_text())
     assert "lbmethod=sticky" in shown
     assert {name for name in directives if re.search(rf"^\s*{name} ", shown, re.MULTILINE)} == directives
-    assert written(shown).check_configuration() == (0, "Syntax OK\n")
+    assert written(with_secret(shown)).check_configuration() == (0, "Syntax OK\n")
 
 
-def test_httpd_takes_the_configurations_of_the_readme(written):
+def test_httpd_takes_the_configurations_of_the_readme(written, with_secret):
     blocks = [block for block in indented_blocks(README.read_text()) if "<Proxy" in block or "LogFormat" in block]
     assert sum("lbmethod=sticky" in block for block in blocks) >= 2
     server = written("")
     for block in blocks:
-        server.configure(block)
+        server.configure(with_secret(block))
         assert server.check_configuration() == (0, "Syntax OK\n"), block
 
 

@@ -1,0 +1,42 @@
+#include "httpd/cookie_values.hpp"
+
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+#include <array>
+#include <stdexcept>
+
+#include "core/route_id.hpp"
+
+namespace lbsticky {
+
+std::string token(std::string_view secret, std::string_view id) {
+    std::array<unsigned char, EVP_MAX_MD_SIZE> mac{};
+    unsigned length = 0;
+    if (!HMAC(EVP_sha256(), secret.data(), static_cast<int>(secret.size()),
+              reinterpret_cast<const unsigned char*>(id.data()), id.size(), mac.data(), &length))
+        throw std::runtime_error("OpenSSL cannot compute HMAC-SHA-256");
+
+    constexpr int bytes = 16;
+    std::array<unsigned char, 25> text{};  // 24 characters of base64, the last two of them padding, and a NUL
+    EVP_EncodeBlock(text.data(), mac.data(), bytes);
+    std::string url_safe(text.begin(), text.begin() + 22);
+    for (char& c : url_safe) c = c == '+' ? '-' : c == '/' ? '_' : c;
+    return url_safe;
+}
+
+const std::vector<std::string>& CookieValues::of(const Worker& worker) {
+    // Routes can be changed in balancer-manager, again and again.
+    constexpr std::size_t most_kept = 100'000;
+    if (by_id_.size() >= most_kept) by_id_.clear();
+
+    const std::string id = cookie_id(worker);
+    const auto [known, is_new] = by_id_.try_emplace(id);
+    std::vector<std::string>& values = known->second;
+    if (!is_new && !values.empty()) return values;
+    if (secrets_.empty()) values = {"." + id, id};
+    for (const std::string& secret : secrets_) values.push_back(token(secret, id));
+    return values;
+}
+
+}  // namespace lbsticky

@@ -1,0 +1,35 @@
+"""Fixtures: headless Chromium before a real httpd. What tests/integration has can be used here too."""
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+
+from integration.test_protocols import certificate, tls_server  # fixtures
+
+pytest_plugins = ["integration.conftest"]
+
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+         "--disable-sync", "--no-first-run", "--ignore-certificate-errors"]
+
+
+@pytest.fixture
+def browser(tmp_path):
+    """browser(): a started Chromium with a profile of its own and a desktop's width; a phone has width=390."""
+    started = []
+
+    def start(width=1280, height=800, third_party_cookies=False):
+        options = webdriver.ChromeOptions()
+        options.binary_location = "/usr/bin/chromium"
+        for flag in [*FLAGS, f"--user-data-dir={tmp_path}/profile{len(started)}"]:
+            options.add_argument(flag)
+        options.add_experimental_option("prefs", {"profile.cookie_controls_mode": 0 if third_party_cookies else 1})
+        driver = webdriver.Chrome(service=Service("/usr/bin/chromedriver"), options=options)
+        started.append(driver)
+        # A window cannot be as narrow as a phone. As there, a page that sets no viewport is laid out 980 wide.
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride",
+                               {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600})
+        return driver
+
+    yield start
+    for driver in started:
+        driver.quit()
