@@ -112,8 +112,11 @@ std::optional<std::string> contradiction(std::string_view name, const CookieAttr
     const bool secure = attributes.secure == Secure::on;
     if (attributes.same_site == SameSite::none && !secure) return "samesite=none needs secure=on";
     if (attributes.partitioned && !secure) return "partitioned=on needs secure=on";
-    if (name.starts_with("__Secure-") && !secure) return "a name that begins with __Secure- needs secure=on";
-    if (name.starts_with("__Host-") && (!secure || attributes.path != "/" || !attributes.domain.empty()))
+    const auto begins_with = [name](std::string_view prefix) {  // in any letters, as browsers see it
+        return equal_ignoring_case(name.substr(0, prefix.size()), prefix);
+    };
+    if (begins_with("__Secure-") && !secure) return "a name that begins with __Secure- needs secure=on";
+    if (begins_with("__Host-") && (!secure || attributes.path != "/" || !attributes.domain.empty()))
         return "a name that begins with __Host- needs secure=on, path=/ and no domain";
     return std::nullopt;
 }

@@ -167,6 +167,7 @@ void Request::note_cookie(Balancer& own, const Question& question, const Roster&
     cookie_.value = apr_pstrmemdup(r->pool, values.front().data(), values.front().size());
     cookie_.only_where_needed = own.cookie.given == CookieSettings::Given::where_needed && !question.names.empty();
     cookie_.needed_by_request = choice.session.exists() && !choice.session.worker;
+    cookie_.session = choice.session.name;
 }
 
 // The same for a worker that mod_proxy_balancer has chosen.
@@ -206,7 +207,7 @@ void Request::give_cookie(Balancer& own, proxy_balancer& balancer, const proxy_w
             apr_table_unset(r->headers_in, "Cookie");
         is_stripped_ = true;
     }
-    if (cookie_.value && !has_filter_) {
+    if (cookie_.value && !has_filter_ && !r->main) {
         set_on_response(r, cookie_);
         has_filter_ = true;
     }

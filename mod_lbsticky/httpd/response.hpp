@@ -1,6 +1,8 @@
 // The balancer's own cookie on its way to the client.
 #pragma once
 
+#include <string_view>
+
 #include "httpd/apache.hpp"
 
 namespace lbsticky {
@@ -13,6 +15,7 @@ struct CookieToSet {
     // carries no known route. What the member answers with counts before what the request had.
     bool only_where_needed = false;
     bool needed_by_request = false;
+    std::string_view session;  // the name under which the request has a session id; empty: it has none
 };
 
 // Registers the output filter. For register_hooks.

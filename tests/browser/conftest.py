@@ -4,8 +4,6 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
-from integration.test_protocols import certificate, tls_server  # fixtures
-
 pytest_plugins = ["integration.conftest"]
 
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",

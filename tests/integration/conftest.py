@@ -5,15 +5,17 @@ LBSTICKY_PRELOAD  what to preload into httpd (the sanitizer's run-time library, 
 --mpm             event, worker or prefork
 """
 
+import contextlib
 import os
 import pathlib
 import shutil
+import subprocess
 import tempfile
 
 import pytest
 
 from backend import Backend
-from server import Server
+from server import Server, free_port
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -82,3 +84,39 @@ def open_folder():
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """The files of a certificate for 127.0.0.1 and its key."""
+    folder = tmp_path_factory.mktemp("certificate")
+    files = folder / "certificate.pem", folder / "key.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                    "-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-addext",
+                    "basicConstraints=critical,CA:FALSE", "-out", files[0], "-keyout", files[1]],
+                   check=True, capture_output=True)
+    return files
+
+
+@pytest.fixture
+def tls_server(httpd, certificate):
+    """tls_server(configuration): a Server that also answers at an HTTPS port, and itself at that port."""
+    def start(configuration, modules=(), **options):
+        port = free_port()
+        server = httpd(f"""
+            Listen 127.0.0.1:{port}
+            <VirtualHost 127.0.0.1:{port}>
+                ServerName 127.0.0.1
+                SSLEngine On
+                SSLCertificateFile {certificate[0]}
+                SSLCertificateKeyFile {certificate[1]}
+            </VirtualHost>
+            """ + configuration, modules=["ssl", *modules], **options)
+        return server.at(port, "https")
+    return start
+
+
+@pytest.fixture
+def cleanup():
+    with contextlib.ExitStack() as stack:
+        yield stack

@@ -68,10 +68,12 @@ class Answer:
     """A response as curl printed it with --include (the last one, if there are several)."""
 
     def __init__(self, text):
+        self.interim = []  # the heads of those that came before it
         while True:
             head, _, rest = text.partition("\r\n\r\n")
             if not re.match(r"HTTP/\S+ (1\d\d|200 Connection established)", head):
                 break
+            self.interim.append(head)
             text = rest
         lines = head.split("\r\n")
         self.status = int(lines[0].split()[1]) if lines[0].startswith("HTTP/") else 0
@@ -84,6 +86,11 @@ class Answer:
             if key.lower() == name.lower():
                 return None if value == "(null)" else value
         return None
+
+    @property
+    def set_cookies(self):
+        """The values of all Set-Cookie headers, in order."""
+        return [value for key, value in self.headers if key.lower() == "set-cookie"]
 
     # What the module left in the environment; the configuration of every test shows it in these headers.
     affinity = property(lambda self: self.header("X-Affinity"))
@@ -237,6 +244,11 @@ Header always set X-Session-Route "%{{BALANCER_SESSION_ROUTE}}e"
         lines = re.findall(pattern, self.log(), re.MULTILINE)
         return [(int(pid), affinity, member or None) for pid, affinity, member in lines]
 
+    def own_cookies(self, balancer="mycluster"):
+        """(given, not understood): what the last start said of the balancer's own cookies so far."""
+        pattern = rf"balancer://{balancer}: own cookies so far: (\d+) given, (\d+) not understood"
+        return tuple(int(number) for number in re.findall(pattern, self.log())[-1])
+
     def children(self):
         """The ids of the child processes."""
         parent = self.process.pid
@@ -335,6 +347,21 @@ Header always set X-Session-Route "%{{BALANCER_SESSION_ROUTE}}e"
                 members[fields["name"]] = {key: int(value) if re.fullmatch(r"-?\d+", value) else value.strip()
                                            for key, value in fields.items()}
         return members
+
+
+class Client:
+    """A client that keeps the cookies it is given, in a file."""
+
+    def __init__(self, folder, name="jar"):
+        self.jar = str(folder / name)
+
+    def curl(self, server, path="/", *arguments):
+        return server.curl(path, "--cookie-jar", self.jar, *arguments, cookie=self.jar)
+
+
+def with_routes(backends, options=""):
+    """Members for cluster(), with the routes node1, node2, …"""
+    return [f"{backend.url} route=node{number} {options}" for number, backend in enumerate(backends, 1)]
 
 
 # What resolves the session id: mod_proxy_balancer as far as it can, or this module alone. For cluster().

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import collections
-import contextlib
 import hashlib
 import os
 import pathlib
@@ -16,45 +15,17 @@ import threading
 import pytest
 import websockets
 
-from server import RESOLVERS, by_either, cluster, free_port
+from server import RESOLVERS, by_either, cluster
 
 SESSION = "JSESSIONID=12345"
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory):
-    """The files of a certificate for 127.0.0.1 and its key."""
-    folder = tmp_path_factory.mktemp("certificate")
-    files = folder / "certificate.pem", folder / "key.pem"
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-                    "-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-addext",
-                    "basicConstraints=critical,CA:FALSE", "-out", files[0], "-keyout", files[1]],
-                   check=True, capture_output=True)
-    return files
-
-
-@pytest.fixture
-def tls_server(httpd, certificate):
-    """tls_server(configuration): a Server that also answers at an HTTPS port, and itself at that port."""
-    def start(configuration, modules=(), **options):
-        port = free_port()
-        server = httpd(f"""
-            Listen 127.0.0.1:{port}
-            <VirtualHost 127.0.0.1:{port}>
-                ServerName 127.0.0.1
-                SSLEngine On
-                SSLCertificateFile {certificate[0]}
-                SSLCertificateKeyFile {certificate[1]}
-            </VirtualHost>
-            """ + configuration, modules=["ssl", *modules], **options)
-        return server.at(port, "https")
-    return start
 
 
 # -- what members speak -------------------------------------------------------------------------------------------
 
 class FastCgi(socketserver.StreamRequestHandler):
     """A FastCGI responder that says who it is (FastCGI 1.0, sections 3 and 6.2)."""
+
+    headers = ""  # further ones, each with its line end
 
     def handle(self):
         parameters = b""
@@ -70,7 +41,7 @@ class FastCgi(socketserver.StreamRequestHandler):
         def record(what, data):
             self.wfile.write(struct.pack(">BBHHBx", 1, what, request, len(data), 0) + data)
 
-        record(6, b"Content-Type: text/plain\r\n\r\n" + self.server.name.encode())
+        record(6, f"Content-Type: text/plain\r\n{self.headers}\r\n{self.server.name}".encode())
         record(6, b"")
         record(3, bytes(8))
 
@@ -98,12 +69,6 @@ class Ajp(socketserver.StreamRequestHandler):
 class Listener(socketserver.ThreadingTCPServer):
     daemon_threads = True
     allow_reuse_address = True
-
-
-@pytest.fixture
-def cleanup():
-    with contextlib.ExitStack() as stack:
-        yield stack
 
 
 def two_responders(handler, cleanup):

@@ -94,6 +94,8 @@ TEST_CASE("what browsers would refuse together is refused", "[set_cookie]") {
     CHECK(wrong_with("__Secure-x", {}) == "a name that begins with __Secure- needs secure=on");
     CHECK(wrong_with("__Secure-x", {"secure=on"}) == "nothing");
     const char* host = "a name that begins with __Host- needs secure=on, path=/ and no domain";
+    CHECK(wrong_with("__host-x", {}) == host);
+    CHECK(wrong_with("__SECURE-x", {}) == wrong_with("__Secure-x", {}));
     CHECK(wrong_with("__Host-x", {"secure=on"}) == "nothing");
     CHECK(wrong_with("__Host-x", {}) == host);
     CHECK(wrong_with("__Host-x", {"secure=on", "path=/api"}) == host);
