@@ -87,7 +87,7 @@ void warn_of_unused_sections(const proxy_server_conf& configuration, server_rec*
     }
 }
 
-void prepare(proxy_balancer& balancer, server_rec* server, apr_pool_t* config) {
+const Balancer& prepare(proxy_balancer& balancer, server_rec* server, apr_pool_t* config) {
     SharedState& shared = shared_state_for(balancer, server);
     auto* own = new (apr_palloc(config, sizeof(Balancer)))
         Balancer(balancer, shared, settings_for(balancer, *proxy_configuration(server)));
@@ -100,16 +100,19 @@ void prepare(proxy_balancer& balancer, server_rec* server, apr_pool_t* config) {
     // The members may not be what children of the last generation saw.
     shared.generation().fetch_add(1, std::memory_order_release);
 
-    if (!is_ours(balancer)) return;
-    const auto totals = shared.totals();
+    return *own;
+}
+
+void tell_counts(const Balancer& own, server_rec* server) {
+    const auto totals = own.shared.totals();
     std::string counts;
     for (std::size_t i = 0; i < affinities; ++i)
         counts += std::string(i ? ", " : "") + word_for(static_cast<Affinity>(i)) + " " + std::to_string(totals[i]);
-    ap_log_error(APLOG_MARK, APLOG_INFO, 0, server, "%s: sticky; requests so far by affinity: %s", balancer.s->name,
+    ap_log_error(APLOG_MARK, APLOG_INFO, 0, server, "%s: sticky; requests so far by affinity: %s", own.httpds.s->name,
                  counts.c_str());
     ap_log_error(APLOG_MARK, APLOG_INFO, 0, server,
                  "%s: own cookies so far: %" APR_UINT64_T_FMT " given, %" APR_UINT64_T_FMT " not understood",
-                 balancer.s->name, shared.cookies_issued().load(), shared.cookies_unknown().load());
+                 own.httpds.s->name, own.shared.cookies_issued().load(), own.shared.cookies_unknown().load());
 }
 
 int failed(server_rec* server, const char* why) noexcept {
@@ -148,8 +151,12 @@ int prepare_balancers(apr_pool_t* config, apr_pool_t*, apr_pool_t*, server_rec* 
     if (is_rehearsal()) return OK;
     return guarded(
         [&] {
+            std::set<const SharedState*> told;  // virtual hosts inherit balancers of the main server
             for (server_rec* server = main_server; server; server = server->next)
-                for_each_balancer(server, [&](proxy_balancer& balancer) { prepare(balancer, server, config); });
+                for_each_balancer(server, [&](proxy_balancer& balancer) {
+                    const Balancer& own = prepare(balancer, server, config);
+                    if (is_ours(balancer) && told.insert(&own.shared).second) tell_counts(own, server);
+                });
             return OK;
         },
         [&](const char* why) { return failed(main_server, why); });

@@ -43,7 +43,8 @@ def test_each_start_tells_the_counts_of_each_balancer_once(httpd, backends):
     a, b = backends(2)
     server = httpd(cluster(a.url, settings="lbmethod=sticky", name="one", path="/one")
                    + cluster(b.url, settings="lbmethod=sticky", name="two", path="/two")
-                   + cluster(b.url, settings="lbmethod=byrequests", name="other", path="/other"))
+                   + cluster(b.url, settings="lbmethod=byrequests", name="other", path="/other")
+                   + "<VirtualHost *>\nServerName plain\n</VirtualHost>\n")
     for _ in range(2):
         server.graceful()
     names = re.findall(r"\[lbmethod_sticky:info\].*?balancer://(\S+): sticky; requests so far", server.log())
