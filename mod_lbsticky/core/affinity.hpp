@@ -12,9 +12,15 @@
 
 namespace lbsticky {
 
-// Why a request goes where it goes.
+// Why a request goes where it goes; `refused`, the last one, is that of those that go nowhere.
 enum class Affinity { cookie, route, hash, fresh, failover, refused };
 inline constexpr std::size_t affinities = 6;
+inline constexpr std::size_t served_affinities = 5;
+
+// Whether such a request is one of a session that belongs to the worker it goes to.
+constexpr bool is_sticky(Affinity affinity) noexcept {
+    return affinity == Affinity::cookie || affinity == Affinity::route || affinity == Affinity::hash;
+}
 
 // The word that users see: "cookie", "route", "hash", "new", "failover", "refused".
 const char* word_for(Affinity affinity) noexcept;
@@ -56,6 +62,13 @@ struct Choice {
     Affinity affinity = Affinity::fresh;
     Session session;
     OwnCookie cookie;
+
+    // The worker that the request wanted and could not have, if any.
+    std::optional<std::size_t> moved_from() const noexcept {
+        const bool has_moved = affinity == Affinity::failover || affinity == Affinity::refused;
+        if (has_moved) return session.worker ? session.worker : cookie.worker;
+        return affinity == Affinity::cookie ? session.worker : std::nullopt;
+    }
 
     // Beside `worker`, the workers whose state decided. If one of these is no longer what the roster says it is, the
     // choice is void: build a new roster and choose again.

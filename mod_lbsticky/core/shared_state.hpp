@@ -11,14 +11,19 @@
 
 namespace lbsticky {
 
-// How often one worker was chosen, by affinity. On a cache line of its own, so that counting for one worker never
-// waits for another.
+// What is counted about one worker. It fills a cache line, so that counting for one never waits for another. Anyone may
+// count at any time.
 struct alignas(64) WorkerTally {
     std::atomic<std::uint64_t> owner;  // hash64 of the worker's URL; 0 as long as nobody has this place
-    std::array<std::atomic<std::uint64_t>, affinities> requests;
+    std::array<std::atomic<std::uint64_t>, served_affinities> requests;  // that it was chosen for, by affinity
+    std::atomic<std::uint64_t> moved_away;   // requests that wanted it and could not have it
+    std::atomic<std::uint64_t> last_sticky;  // when the last one came that is_sticky(), in the caller's clock; 0: never
 
-    // Anyone may count at any time.
+    // Not for `refused`.
     std::atomic<std::uint64_t>& of(Affinity affinity) noexcept { return requests[static_cast<std::size_t>(affinity)]; }
+
+    // Adds what another one holds.
+    void add(const WorkerTally& other) noexcept;
 };
 
 // The layout of a segment: this header, then one WorkerTally for each slot httpd has for a worker of this balancer, in
@@ -50,12 +55,18 @@ public:
     std::atomic<std::uint64_t>& cookies_issued() noexcept { return cookies_issued_; }
     std::atomic<std::uint64_t>& cookies_unknown() noexcept { return cookies_unknown_; }
 
+    // Requests whose session id carried no route, or one that no worker has.
+    std::atomic<std::uint64_t>& unknown_routes() noexcept { return unknown_routes_; }
+
     // Gives a slot to the worker with that URL. False if there is no such slot or it is another worker's: httpd never
     // gives a slot away while it runs, so that is so only when the configuration has changed.
     bool claim(std::size_t slot, std::string_view url) noexcept;
 
     // The tally of a slot; nothing for a slot that is not there. O(1).
     WorkerTally* tally(std::size_t slot) noexcept { return slot < slots_ ? &tallies()[slot] : nullptr; }
+
+    // The sums of what was counted for workers that are in no slot any more.
+    const WorkerTally& gone() const noexcept { return gone_; }
 
     // Sums over all workers, those that are gone and `refused` included, by affinity. They never go down.
     std::array<std::uint64_t, affinities> totals() const noexcept;
@@ -64,7 +75,7 @@ public:
     void inherit(const SharedState& old) noexcept;
 
 private:
-    static constexpr std::uint64_t mark = 0x6c62737469636b02ULL;  // "lbstick" and the version of the layout
+    static constexpr std::uint64_t mark = 0x6c62737469636b03ULL;  // "lbstick" and the version of the layout
 
     WorkerTally* tallies() noexcept { return reinterpret_cast<WorkerTally*>(this + 1); }
     const WorkerTally* tallies() const noexcept { return reinterpret_cast<const WorkerTally*>(this + 1); }
@@ -74,10 +85,12 @@ private:
     std::uint64_t slots_;
     std::atomic<std::uint64_t> generation_;
     alignas(64) std::atomic<std::uint64_t> tickets_;
+    alignas(64) std::atomic<std::uint64_t> unknown_routes_;
+    // What is rare shares a line.
     alignas(64) std::atomic<std::uint64_t> refused_;
     std::atomic<std::uint64_t> cookies_issued_;
     std::atomic<std::uint64_t> cookies_unknown_;
-    std::array<std::atomic<std::uint64_t>, affinities> gone_;  // counts of workers that are in no slot any more
+    WorkerTally gone_;
 };
 
 }  // namespace lbsticky

@@ -102,21 +102,23 @@ proxy_worker* Request::decide(proxy_balancer& balancer, request_rec* r) {
 
     proxy_worker* worker = choice.worker ? live.worker(*choice.worker) : nullptr;
     note_cookie(*own, question, *roster, choice, r);
-    decision_ = Decision{worker, choice.affinity, choice.session};
+    const auto moved_from = choice.moved_from();
+    decision_ = Decision{worker, choice.affinity, choice.session, moved_from ? live.worker(*moved_from) : nullptr,
+                         choice.session.exists() && !choice.session.worker};
     if (choice.affinity != Affinity::refused) return worker;
     // Null would mean that nobody can serve, for which mod_proxy_balancer may wait: choose_worker() refuses.
     return live.worker(choice.looked_at().front());
 }
 
 proxy_worker* Request::fall_back_to(proxy_worker* worker) noexcept {
-    decision_ = Decision{worker, Affinity::fresh, {}};
+    decision_.emplace().worker = worker;
     cookie_.value = nullptr;
     return worker;
 }
 
 // What mod_proxy_balancer decided by stickysession= without asking the finder: for a worker if the route has one that
 // serves or is redirected, else, with nofailover=On, for nobody.
-Decision Request::decided_by_httpd(const Balancer& own, proxy_worker* chosen, const request_rec* r) {
+Decision Request::decided_by_httpd(Balancer& own, proxy_balancer& balancer, proxy_worker* chosen, request_rec* r) {
     const SessionName name{own.httpds.s->sticky, own.httpds.s->sticky_path};
     SessionName unused;
     Question question = question_of(own, r, unused);
@@ -126,13 +128,38 @@ Decision Request::decided_by_httpd(const Balancer& own, proxy_worker* chosen, co
         const char* route = apr_table_get(r->subprocess_env, "BALANCER_SESSION_ROUTE");
         decision.affinity = view(route) == chosen->s->route ? Affinity::route : Affinity::failover;
     }
+    if (decision.affinity == Affinity::route && own.cookie_name.empty()) return decision;
+
+    const auto ask_roster = [&] {
+        const ThreadLock lock(balancer);
+        const Roster& roster = own.roster.current(r->request_time, r->server);
+        if (decision.affinity != Affinity::route) {
+            const auto wanted = roster.find(decision.session.route);
+            if (wanted) decision.moved_from = own.roster.worker(*wanted);
+            decision.unknown_route = !wanted;
+        }
+        if (chosen) {
+            Choice choice;
+            choice.worker = own.roster.index_of(*chosen);
+            choice.session = find_session(question, roster);
+            choice.cookie = find_own_cookie(question, roster);
+            note_cookie(own, question, roster, choice, r);
+        }
+        return 0;
+    };
+    // Without the roster the decision stands all the same.
+    guarded(ask_roster, [&](const char* why) {
+        ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, "%s: no cookie is given: %s", balancer.s->name, why);
+        cookie_.value = nullptr;
+        return 0;
+    });
     return decision;
 }
 
 void Request::conclude(proxy_balancer& balancer, proxy_worker* chosen, request_rec* r) {
     Balancer* own = Balancer::of(balancer);
     if (!own) return;
-    const Decision decision = decision_ ? *decision_ : decided_by_httpd(*own, chosen, r);
+    const Decision decision = decision_ ? *decision_ : decided_by_httpd(*own, balancer, chosen, r);
 
     apr_table_setn(r->subprocess_env, "BALANCER_AFFINITY", word_for(decision.affinity));
     // What mod_proxy_balancer says of a finder's choice is not always so: that the route has changed whenever there is
@@ -148,8 +175,8 @@ void Request::conclude(proxy_balancer& balancer, proxy_worker* chosen, request_r
         set_variable(r, "BALANCER_ROUTE_CHANGED", !chosen || stays ? "" : "1");
     }
 
-    count(*own, decision);
-    if (chosen && !own->cookie_name.empty()) give_cookie(*own, balancer, *chosen, r);
+    count(*own, decision, r);
+    if (chosen && !own->cookie_name.empty()) give_cookie(*own, balancer, r);
     if (APLOG_R_IS_LEVEL(r, APLOG_DEBUG)) log_choice(balancer, decision, r);
 }
 
@@ -170,33 +197,9 @@ void Request::note_cookie(Balancer& own, const Question& question, const Roster&
     cookie_.session = choice.session.name;
 }
 
-// The same for a worker that mod_proxy_balancer has chosen.
-void Request::note_cookie_of(Balancer& own, proxy_balancer& balancer, const proxy_worker& chosen, request_rec* r) {
-    SessionName from_stickysession;
-    const Question question = question_of(own, r, from_stickysession);
-    const ThreadLock lock(balancer);
-    const Roster& roster = own.roster.current(r->request_time, r->server);
-    Choice choice;
-    choice.worker = own.roster.index_of(chosen);
-    choice.session = find_session(question, roster);
-    choice.cookie = find_own_cookie(question, roster);
-    note_cookie(own, question, roster, choice, r);
-}
-
 // The member does not see the balancer's own cookie; the client is given one with the response if it is due.
-void Request::give_cookie(Balancer& own, proxy_balancer& balancer, const proxy_worker& chosen, request_rec* r) {
+void Request::give_cookie(Balancer& own, proxy_balancer& balancer, request_rec* r) {
     cookie_.balancer = &balancer;
-    if (!decision_)
-        guarded(
-            [&] {
-                note_cookie_of(own, balancer, chosen, r);
-                return 0;
-            },
-            [&](const char* why) {
-                ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, "%s: no cookie is given: %s", balancer.s->name, why);
-                cookie_.value = nullptr;
-                return 0;
-            });
     if (cookies_ && CookieReader(cookies_, own.cookie_name).next()) {
         const std::string_view header = cookies_;
         auto* kept = static_cast<char*>(apr_palloc(r->pool, header.size() + 1));
@@ -214,17 +217,26 @@ void Request::give_cookie(Balancer& own, proxy_balancer& balancer, const proxy_w
     set_on_upgrade(r, cookie_);
 }
 
-void Request::count(Balancer& own, const Decision& decision) noexcept {
-    // A worker that did not answer did not serve: what was counted for it is taken back.
-    if (counted_) counted_->fetch_sub(1, std::memory_order_relaxed);
-    counted_ = nullptr;
-
+void Request::count(Balancer& own, const Decision& decision, const request_rec* r) noexcept {
+    const auto tally_of = [&own](const proxy_worker* worker) {
+        return worker ? own.shared.tally(static_cast<std::size_t>(worker->s->index)) : nullptr;
+    };
+    // A worker that did not answer did not serve: what was counted when it was chosen is taken back.
+    const auto instead_of = [](std::atomic<std::uint64_t>*& before, std::atomic<std::uint64_t>* now) {
+        if (before) before->fetch_sub(1, std::memory_order_relaxed);
+        if (now) now->fetch_add(1, std::memory_order_relaxed);
+        before = now;
+    };
+    WorkerTally* chosen = tally_of(decision.worker);
+    WorkerTally* wanted = tally_of(decision.moved_from);
     if (decision.affinity == Affinity::refused)
-        counted_ = &own.shared.refused();
-    else if (WorkerTally* tally =
-                 decision.worker ? own.shared.tally(static_cast<std::size_t>(decision.worker->s->index)) : nullptr)
-        counted_ = &tally->of(decision.affinity);
-    if (counted_) counted_->fetch_add(1, std::memory_order_relaxed);
+        instead_of(counted_, &own.shared.refused());
+    else
+        instead_of(counted_, chosen ? &chosen->of(decision.affinity) : nullptr);
+    instead_of(moved_, wanted ? &wanted->moved_away : nullptr);
+    if (chosen && is_sticky(decision.affinity))
+        chosen->last_sticky.store(static_cast<std::uint64_t>(r->request_time), std::memory_order_relaxed);
+    if (decision.unknown_route && failed_.empty()) own.shared.unknown_routes().fetch_add(1, std::memory_order_relaxed);
 }
 
 void Request::choose_worker(proxy_worker** worker, proxy_balancer** balancer, request_rec* r, proxy_server_conf* conf,

@@ -19,6 +19,8 @@ struct Decision {
     proxy_worker* worker = nullptr;  // nobody: 503
     Affinity affinity = Affinity::fresh;
     Session session;
+    proxy_worker* moved_from = nullptr;  // whom the request wanted and could not have
+    bool unknown_route = false;          // its session id carries no route, or one that nobody has
 };
 
 // What this module remembers of a request as long as it lasts. One thread at a time has a request.
@@ -47,14 +49,13 @@ private:
     void choose_worker(proxy_worker** worker, proxy_balancer** balancer, request_rec* r, proxy_server_conf* conf,
                        char** url, int& status);
     Question question_of(const Balancer& own, const request_rec* r, SessionName& from_stickysession);
-    Decision decided_by_httpd(const Balancer& own, proxy_worker* chosen, const request_rec* r);
+    Decision decided_by_httpd(Balancer& own, proxy_balancer& balancer, proxy_worker* chosen, request_rec* r);
     void note_cookie(Balancer& own, const Question& question, const Roster& roster, const Choice& choice,
                      request_rec* r);
-    void note_cookie_of(Balancer& own, proxy_balancer& balancer, const proxy_worker& chosen, request_rec* r);
-    void give_cookie(Balancer& own, proxy_balancer& balancer, const proxy_worker& chosen, request_rec* r);
+    void give_cookie(Balancer& own, proxy_balancer& balancer, request_rec* r);
     static void refuse(const proxy_balancer& balancer, const proxy_worker& named, request_rec* r);
     void conclude(proxy_balancer& balancer, proxy_worker* chosen, request_rec* r);
-    void count(Balancer& own, const Decision& decision) noexcept;
+    void count(Balancer& own, const Decision& decision, const request_rec* r) noexcept;
 
     bool inside_ = false;                            // choose_worker() lets mod_proxy_balancer's hook run
     std::vector<const proxy_worker*> failed_;        // asked for this request, in vain
@@ -64,6 +65,7 @@ private:
     bool has_filter_ = false;                        // the response passes the filter that gives it
     bool is_stripped_ = false;                       // the Cookie header lacks the balancer's own
     std::atomic<std::uint64_t>* counted_ = nullptr;  // where the request was counted
+    std::atomic<std::uint64_t>* moved_ = nullptr;    // where it was counted as one that had to move
 };
 
 }  // namespace lbsticky

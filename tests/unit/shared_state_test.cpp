@@ -33,8 +33,9 @@ std::vector<std::uint64_t> totals_of(const State& state) {
     return {totals.begin(), totals.end()};
 }
 
-constexpr Affinity all_affinities[] = {Affinity::cookie, Affinity::route,    Affinity::hash,
-                                       Affinity::fresh,  Affinity::failover, Affinity::refused};
+constexpr Affinity all_affinities[] = {Affinity::cookie, Affinity::route, Affinity::hash, Affinity::fresh,
+                                       Affinity::failover};
+static_assert(std::size(all_affinities) == served_affinities);
 
 }  // namespace
 
@@ -92,6 +93,8 @@ TEST_CASE("counters lie within the bytes asked for, each worker's on a cache lin
     CHECK(line(&state->tickets()) != line(&state->generation()));
     CHECK(line(&state->tickets()) != line(&state->refused()));
     CHECK(line(&state->refused()) != line(&state->generation()));
+    CHECK(line(&state->unknown_routes()) != line(&state->tickets()));
+    CHECK(line(&state->unknown_routes()) != line(&state->refused()));
 }
 
 TEST_CASE("there is no tally for a slot that is not there", "[shared_state]") {
@@ -120,7 +123,7 @@ TEST_CASE("totals are the sums over all workers, and tell what was refused", "[s
         for (const Affinity affinity : all_affinities) state->tally(slot)->of(affinity) = n++;
     state->refused() = 1000;
     CHECK(totals_of(state) ==
-          std::vector<std::uint64_t>{1 + 7 + 13, 2 + 8 + 14, 3 + 9 + 15, 4 + 10 + 16, 5 + 11 + 17, 6 + 12 + 18 + 1000});
+          std::vector<std::uint64_t>{1 + 6 + 11, 2 + 7 + 12, 3 + 8 + 13, 4 + 9 + 14, 5 + 10 + 15, 1000});
 }
 
 TEST_CASE("each affinity is counted on its own", "[shared_state]") {
@@ -142,6 +145,13 @@ TEST_CASE("rotation and counts go on in a state that replaces another", "[shared
         old->tally(1)->of(affinity) = 20 + static_cast<std::uint64_t>(affinity);
         old->tally(2)->of(affinity) = 30;
     }
+    for (std::size_t slot = 0; slot < 3; ++slot) {
+        old->tally(slot)->moved_away = 100 + slot;
+        old->tally(slot)->last_sticky = 1000 + slot;
+    }
+    old->cookies_issued() = 7;
+    old->cookies_unknown() = 8;
+    old->unknown_routes() = 9;
 
     SECTION("for each worker in whichever slot it is now") {
         const State now(5);
@@ -151,6 +161,15 @@ TEST_CASE("rotation and counts go on in a state that replaces another", "[shared
         now->inherit(*old);
         CHECK(now->tickets() == 12345);
         CHECK(now->refused() == 6);
+        CHECK(now->cookies_issued() == 7);
+        CHECK(now->cookies_unknown() == 8);
+        CHECK(now->unknown_routes() == 9);
+        CHECK(now->tally(1)->moved_away == 100);
+        CHECK(now->tally(1)->last_sticky == 1000);
+        CHECK(now->tally(4)->moved_away == 101);
+        CHECK(now->tally(4)->last_sticky == 1001);
+        CHECK(now->gone().moved_away == 102);
+        CHECK(now->gone().requests[0] == 30);
         for (const Affinity affinity : all_affinities) {
             CHECK(count_of(now, 0, affinity) == 0);
             CHECK(count_of(now, 1, affinity) == 10 + static_cast<std::uint64_t>(affinity));
