@@ -80,7 +80,7 @@ Roster& LiveRoster::read_again(server_rec* server) {
     bool same = roster_ && workers == workers_;
     for (std::size_t i = 0; i < workers.size(); ++i) {
         const unsigned status = status_of(*workers[i]);
-        if ((status & PROXY_WORKER_IN_ERROR) && !(status & PROXY_WORKER_DRAIN))
+        if (server && (status & PROXY_WORKER_IN_ERROR) && !(status & PROXY_WORKER_DRAIN))
             mod_proxy.retry_worker("BALANCER", workers[i], server);
         same = same && still_reads(*workers[i], roster_->workers()[i]);
     }

@@ -28,12 +28,13 @@ public:
     LiveRoster(proxy_balancer& balancer, SharedState& shared, CookieValues* cookies) noexcept
         : balancer_(balancer), shared_(shared), cookies_(cookies) {}
 
-    // The roster to choose from, for a request that came at `now`. O(1) unless something changed. Throws
-    // std::bad_alloc, std::length_error.
+    // The roster to choose from, for a request that came at `now`. O(1) unless something changed; then it costs what
+    // read_again() does, with the same server. Throws std::bad_alloc, std::length_error.
     Roster& current(apr_time_t now, server_rec* server);
 
-    // Reads all workers; as httpd's own methods do, it lets those in error try again whose time has come. Returns a new
-    // roster if anything is different, else the one there was. Throws as current() does.
+    // Reads all workers; as httpd's own methods do, it lets those in error try again whose time has come, unless server
+    // is null: to look at a worker is no reason to try it. Returns a new roster if anything is different, else the one
+    // there was. Throws as current() does.
     Roster& read_again(server_rec* server);
 
     // Whether the worker chosen and those looked at are still as the roster says. The workers are indexes into it.

@@ -1,11 +1,18 @@
 #include "httpd/manager.hpp"
 
 #include <cstring>
+#include <new>
+#include <string>
+#include <utility>
+#include <vector>
 
+#include "core/panel.hpp"
+#include "core/splice.hpp"
 #include "httpd/balancer.hpp"
 #include "httpd/guard.hpp"
 #include "httpd/mod_proxy_functions.hpp"
 #include "httpd/provider.hpp"
+#include "httpd/reports.hpp"
 
 extern "C" {
 #include "util_filter.h"
@@ -17,6 +24,7 @@ namespace lbsticky {
 namespace {
 
 constexpr const char* change_filter = "LBSTICKY_CHANGED";
+constexpr const char* panel_filter = "LBSTICKY_PANEL";
 
 bool is_handled_by(const request_rec* r, const char* handler) noexcept {
     return r->handler && std::strcmp(r->handler, handler) == 0;
@@ -34,34 +42,126 @@ apr_status_t announce_changes(ap_filter_t* filter, apr_bucket_brigade* answer) n
     return ap_pass_brigade(next, answer);
 }
 
-void write_load(proxy_balancer& balancer, server_rec* server) {
+// What is put into balancer-manager's page, and before which of its markers: a balancer each, in the page's order.
+struct Panels {
+    Splice splice;
+    int before;                        // markers that stand before that of the first balancer
+    std::vector<std::string> texts{};  // empty: nothing to show
+    std::size_t next = 0;              // of texts
+};
+
+std::vector<std::string> panel_texts(request_rec* r, bool xml) {
+    std::vector<std::string> texts;
+    bool with_style = true;
+    for_each_balancer(r->server, [&](proxy_balancer& balancer) {
+        std::string& text = texts.emplace_back();
+        if (!is_ours(balancer)) return;
+        guarded(
+            [&] {
+                const BalancerReport report = report_of(balancer, r->server);
+                // In the XML the place is behind the indentation of a balancer's end.
+                text = xml ? "  " + panel_xml(report) + "\n    " : panel_html(report, std::exchange(with_style, false));
+                return 0;
+            },
+            [&](const char* why) {
+                ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "%s: cannot be shown: %s", balancer.s->name, why);
+                return 0;
+            });
+    });
+    return texts;
+}
+
+// What the page is, told by its type: the page with its rules between balancers, the XML, or another answer.
+Panels* panels_for(request_rec* r) {
+    const std::string_view type = r->content_type ? r->content_type : "";
+    const bool xml = type.starts_with("text/xml");
+    if (r->status != HTTP_OK || (!xml && !type.starts_with("text/html"))) return nullptr;
+    // A rule stands before each balancer and one behind the last: the panel of one comes before the next rule.
+    auto* panels = new (apr_palloc(r->pool, sizeof(Panels)))
+        Panels{Splice(xml ? "</httpd:balancer>" : "<hr />\n"), xml ? 0 : 1, panel_texts(r, xml)};
+    const auto destroy = [](void* object) -> apr_status_t {
+        static_cast<Panels*>(object)->~Panels();
+        return APR_SUCCESS;
+    };
+    apr_pool_cleanup_register(r->pool, panels, destroy, apr_pool_cleanup_null);
+    return panels;
+}
+
+// Passes the page on, and with it the panels.
+apr_status_t put_in(Panels& panels, ap_filter_t* next, apr_bucket_brigade* page) {
+    apr_bucket_brigade* out = apr_brigade_create(page->p, page->bucket_alloc);
+    const auto write = [&](std::string_view text) {
+        apr_brigade_write(out, ap_filter_flush, next, text.data(), text.size());
+    };
+    while (!APR_BRIGADE_EMPTY(page)) {
+        apr_bucket* bucket = APR_BRIGADE_FIRST(page);
+        if (APR_BUCKET_IS_METADATA(bucket)) {
+            panels.splice.flush(write);
+            APR_BUCKET_REMOVE(bucket);
+            APR_BRIGADE_INSERT_TAIL(out, bucket);
+            continue;
+        }
+        const char* data = nullptr;
+        apr_size_t size = 0;
+        const apr_status_t status = apr_bucket_read(bucket, &data, &size, APR_BLOCK_READ);
+        if (status != APR_SUCCESS) return status;
+        panels.splice.take({data, size}, write, [&] {
+            if (panels.before-- > 0) return;
+            if (panels.next < panels.texts.size()) write(panels.texts[panels.next++]);
+        });
+        apr_bucket_delete(bucket);
+    }
+    return ap_pass_brigade(next, out);
+}
+
+apr_status_t add_panels(ap_filter_t* filter, apr_bucket_brigade* page) noexcept {
+    request_rec* r = filter->r;
+    ap_filter_t* next = filter->next;
+    return guarded(
+        [&] {
+            if (!filter->ctx) filter->ctx = panels_for(r);
+            if (filter->ctx) return put_in(*static_cast<Panels*>(filter->ctx), next, page);
+            ap_remove_output_filter(filter);
+            return ap_pass_brigade(next, page);
+        },
+        [&](const char* why) {
+            ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "balancer-manager is shown without panels: %s", why);
+            ap_remove_output_filter(filter);
+            return ap_pass_brigade(next, page);
+        });
+}
+
+void write_load(proxy_balancer& balancer) {
     Balancer* own = Balancer::of(balancer);
     if (!own || !own->is_intact()) return;
-    const Roster& roster = own->roster.current(apr_time_now(), server);
+    const Roster& roster = own->roster.current(apr_time_now(), nullptr);
     const auto owed = roster.owed(own->shared.tickets().load(std::memory_order_relaxed));
     for (std::size_t i = 0; i < owed.size(); ++i) own->roster.worker(i)->s->lbstatus = owed[i];
 }
 
 }  // namespace
 
-void register_change_filter() noexcept {
+void register_manager_filters() noexcept {
     // A protocol filter: error pages, which httpd's manager may answer with after it has changed something, pass it
     // too.
     ap_register_output_filter(change_filter, announce_changes, nullptr, AP_FTYPE_PROTOCOL);
+    ap_register_output_filter(panel_filter, add_panels, nullptr, AP_FTYPE_RESOURCE);
 }
 
-void insert_change_filter(request_rec* r) noexcept {
-    if (is_handled_by(r, "balancer-manager")) ap_add_output_filter(change_filter, nullptr, r, r->connection);
+void insert_manager_filters(request_rec* r) noexcept {
+    if (!is_handled_by(r, "balancer-manager")) return;
+    ap_add_output_filter(change_filter, nullptr, r, r->connection);
+    ap_add_output_filter(panel_filter, nullptr, r, r->connection);
 }
 
 int refresh_load(request_rec* r) noexcept {
-    if (!is_handled_by(r, "balancer-manager") && !is_handled_by(r, "server-status")) return DECLINED;
+    if (!is_handled_by(r, "balancer-manager")) return DECLINED;
     const auto refresh = [r](proxy_balancer& balancer) {
         if (!is_ours(balancer) || PROXY_THREAD_LOCK(&balancer) != APR_SUCCESS) return;
         mod_proxy.sync_balancer(&balancer, r->server, balancer.sconf);
         guarded(
             [&] {
-                write_load(balancer, r->server);
+                write_load(balancer);
                 return 0;
             },
             [&](const char* why) {

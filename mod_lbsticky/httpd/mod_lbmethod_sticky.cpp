@@ -5,6 +5,11 @@
 #include "httpd/request.hpp"
 #include "httpd/response.hpp"
 #include "httpd/startup.hpp"
+#include "httpd/status.hpp"
+
+extern "C" {
+#include "mod_status.h"
+}
 
 namespace {
 
@@ -13,7 +18,7 @@ void register_hooks(apr_pool_t* pool) noexcept {
     static const char* const after_mod_proxy_balancer[] = {"mod_proxy_balancer.c", nullptr};
 
     ap_register_provider(pool, PROXY_LBMETHOD, "sticky", "0", &provider);
-    register_change_filter();
+    register_manager_filters();
     register_response_filter();
 
     // At the start. find_mod_proxy() registers Request::pre_request, with which the way of a request begins.
@@ -23,9 +28,11 @@ void register_hooks(apr_pool_t* pool) noexcept {
 
     APR_OPTIONAL_HOOK(proxy, request_status, Request::request_status, nullptr, nullptr, APR_HOOK_REALLY_FIRST);
 
-    // For a look into balancer-manager.
-    ap_hook_insert_filter(insert_change_filter, nullptr, nullptr, APR_HOOK_LAST);
+    // For those who look: balancer-manager, monitoring systems, mod_status.
+    ap_hook_insert_filter(insert_manager_filters, nullptr, nullptr, APR_HOOK_LAST);
     ap_hook_handler(refresh_load, nullptr, nullptr, APR_HOOK_REALLY_FIRST);
+    ap_hook_handler(answer_with_status, nullptr, nullptr, APR_HOOK_MIDDLE);
+    APR_OPTIONAL_HOOK(ap, status_hook, add_to_server_status, nullptr, nullptr, APR_HOOK_MIDDLE);
 }
 
 }  // namespace

@@ -1,10 +1,16 @@
 """Fixtures: headless Chromium before a real httpd. What tests/integration has can be used here too."""
 
+import base64
+import pathlib
+
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
 pytest_plugins = ["integration.conftest"]
+
+# Beside the results of tests/run.sh.
+REPORTS = pathlib.Path(__file__).resolve().parents[2] / "build/reports"
 
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
          "--disable-sync", "--no-first-run", "--ignore-certificate-errors"]
@@ -31,3 +37,20 @@ def browser(tmp_path):
     yield start
     for driver in started:
         driver.quit()
+
+
+@pytest.fixture
+def picture():
+    """picture(browser, name, first, last): writes, into REPORTS, what the page shows from one element to another."""
+    def take(browser, name, first, last=None):
+        box = browser.execute_script("""const [first, last] = [...arguments].map(selector =>
+                document.querySelector(selector).getBoundingClientRect());
+            return {x: 0, y: first.y + scrollY - 8, width: innerWidth, height: last.bottom - first.y + 16, scale: 1}""",
+                                     first, last or first)
+        shot = browser.execute_cdp_cmd("Page.captureScreenshot", {"clip": box, "captureBeyondViewport": True})
+        REPORTS.mkdir(parents=True, exist_ok=True)
+        path = REPORTS / name
+        path.write_bytes(base64.b64decode(shot["data"]))
+        return path
+
+    return take

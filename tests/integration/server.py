@@ -1,6 +1,7 @@
 """An httpd of its own for one test, and what curl gets from it."""
 
 import copy
+import json
 import os
 import pathlib
 import random
@@ -348,6 +349,12 @@ Header always set X-Session-Route "%{{BALANCER_SESSION_ROUTE}}e"
                                            for key, value in fields.items()}
         return members
 
+    def report(self, balancer="mycluster", server=""):
+        """What lbsticky-status says of a balancer of that virtual host, as JSON has it; see STATUS."""
+        balancers = json.loads(self.curl("/lbsticky-status?format=json").body)["balancers"]
+        [report] = [report for report in balancers if (report["name"], report["server"]) == (balancer, server)]
+        return report
+
 
 class Client:
     """A client that keeps the cookies it is given, in a file."""
@@ -375,6 +382,14 @@ MANAGER = """
 ProxyPass /balancer-manager !
 <Location "/balancer-manager">
     SetHandler balancer-manager
+    Require local
+</Location>
+"""
+
+STATUS = """
+ProxyPass /lbsticky-status !
+<Location "/lbsticky-status">
+    SetHandler lbsticky-status
     Require local
 </Location>
 """

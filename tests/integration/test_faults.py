@@ -13,7 +13,8 @@ SESSION = "JSESSIONID=12345"
 REASON = r"\[lbmethod_sticky:error\] \[pid (\d+).*balancer://mycluster: workers are chosen by plain round robin " \
          r"until this is mended: (.*)$"
 UNNOTED = r"\[lbmethod_sticky:error\] \[pid (\d+).*what was decided for the request could not be noted: (.*)$"
-EXPECTED = [REASON, UNNOTED, r"balancer://mycluster: Load is not up to date: "]
+EXPECTED = [REASON, UNNOTED, r"balancer://mycluster: (Load is not up to date|cannot be shown): ",
+            r"balancer-manager is shown without panels: "]
 
 # Which process has served a request, whatever this module makes of it.
 TOLD_BY = r"\[pid (\d+)[^\n]*AH01172"

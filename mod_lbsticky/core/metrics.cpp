@@ -1,0 +1,213 @@
+#include "core/metrics.hpp"
+
+#include <array>
+#include <cstdio>
+
+#include "core/escape.hpp"
+
+namespace lbsticky {
+namespace {
+
+std::string ratio(std::uint64_t part, std::uint64_t whole) {
+    std::array<char, 32> text{};
+    std::snprintf(text.data(), text.size(), "%.6g",
+                  whole == 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(whole));
+    return text.data();
+}
+
+std::string word(std::size_t affinity) {
+    return word_for(static_cast<Affinity>(affinity));
+}
+
+// Writes families of metrics: what they are, then their samples.
+class Exposition {
+public:
+    Exposition(std::span<const BalancerReport> balancers, bool open_metrics)
+        : balancers_(balancers), open_metrics_(open_metrics) {}
+
+    // Begins a family. In OpenMetrics its name lacks what its type adds to the names of the samples.
+    void family(std::string_view name, std::string_view type, std::string_view help) {
+        name_ = name;
+        std::string_view suffix = type == "counter" ? "_total" : type == "info" ? "_info" : "";
+        std::string of_family = name_;
+        if (!open_metrics_ && type == "info") type = "gauge";
+        if (open_metrics_) of_family.resize(of_family.size() - suffix.size());
+        text_.append("# HELP ").append(of_family).append(" ").append(help).append("\n");
+        text_.append("# TYPE ").append(of_family).append(" ").append(type).append("\n");
+    }
+
+    // One sample; more labels begin with a comma.
+    void sample(std::string_view labels, std::string_view value) {
+        text_.append(name_).append("{").append(labels).append("} ").append(value).append("\n");
+    }
+
+    // One sample a balancer: value(balancer).
+    template <typename Value>
+    void each_balancer(Value&& value) {
+        for (const BalancerReport& balancer : balancers_) sample(labels_of(balancer), std::to_string(value(balancer)));
+    }
+
+    // Calls write(labels, balancer, worker) for each worker.
+    template <typename Write>
+    void each_worker(Write&& write) {
+        for (const BalancerReport& balancer : balancers_)
+            for (const WorkerReport& worker : balancer.workers)
+                write(labels_of(balancer, worker.url), balancer, worker);
+    }
+
+    // Calls write(labels, counts) for each worker, and for all those that are gone, where anything was counted for
+    // them.
+    template <typename Write>
+    void each_counts(Write&& write) {
+        for (const BalancerReport& balancer : balancers_) {
+            for (const WorkerReport& worker : balancer.workers) write(labels_of(balancer, worker.url), worker.counts);
+            bool any = balancer.gone.moved_away > 0;
+            for (const std::uint64_t requests : balancer.gone.requests) any = any || requests > 0;
+            if (any) write(labels_of(balancer, "gone"), balancer.gone);
+        }
+    }
+
+    std::string take() {
+        if (open_metrics_) text_ += "# EOF\n";
+        return std::move(text_);
+    }
+
+private:
+    static std::string labels_of(const BalancerReport& balancer) {
+        std::string labels = "balancer=\"" + escape_label(balancer.name) + "\"";
+        // An empty label is none.
+        if (!balancer.server.empty()) labels += ",server=\"" + escape_label(balancer.server) + "\"";
+        return labels;
+    }
+    static std::string labels_of(const BalancerReport& balancer, std::string_view worker) {
+        return labels_of(balancer) + ",worker=\"" + escape_label(worker) + "\"";
+    }
+
+    std::span<const BalancerReport> balancers_;
+    bool open_metrics_;
+    std::string name_;
+    std::string text_;
+};
+
+std::string exposition(std::span<const BalancerReport> balancers, std::string_view version, bool open_metrics) {
+    Exposition out(balancers, open_metrics);
+
+    out.family("lbsticky_info", "info", "Version of mod_lbmethod_sticky.");
+    out.sample("version=\"" + escape_label(version) + "\"", "1");
+
+    out.family("lbsticky_requests_total", "counter",
+               "Requests that a worker was chosen for, by affinity: why it was that worker.");
+    out.each_counts([&](const std::string& labels, const Counts& counts) {
+        for (std::size_t i = 0; i < served_affinities; ++i)
+            out.sample(labels + ",affinity=\"" + word(i) + "\"", std::to_string(counts.requests[i]));
+    });
+    out.family("lbsticky_moved_away_total", "counter",
+               "Requests whose session or cookie named a worker that could not serve them.");
+    out.each_counts([&](const std::string& labels, const Counts& counts) {
+        out.sample(labels, std::to_string(counts.moved_away));
+    });
+    out.family("lbsticky_refused_total", "counter",
+               "Requests that were answered 503 rather than sent to another worker.");
+    out.each_balancer([](const BalancerReport& balancer) { return balancer.refused; });
+    out.family("lbsticky_cookies_issued_total", "counter", "Cookies of the balancer's own that clients were given.");
+    out.each_balancer([](const BalancerReport& balancer) { return balancer.cookies_issued; });
+    out.family("lbsticky_cookies_unknown_total", "counter",
+               "Requests with a cookie of the balancer's own that names no worker: unknown or forged.");
+    out.each_balancer([](const BalancerReport& balancer) { return balancer.cookies_unknown; });
+    out.family("lbsticky_unknown_routes_total", "counter", "Requests whose session id carries no route of a worker.");
+    out.each_balancer([](const BalancerReport& balancer) { return balancer.unknown_routes; });
+
+    out.family("lbsticky_weight_ratio", "gauge", "Share of the new sessions that a worker is to get, by load factor.");
+    out.each_worker([&](const std::string& labels, const BalancerReport& balancer, const WorkerReport& worker) {
+        out.sample(labels, ratio(worker.weight(), balancer.weights));
+    });
+    out.family("lbsticky_last_sticky_request_age_seconds", "gauge",
+               "Time since the last request of a session that belongs to the worker; +Inf if there was none.");
+    out.each_worker([&](const std::string& labels, const BalancerReport&, const WorkerReport& worker) {
+        const auto age = worker.counts.sticky_age;
+        out.sample(labels, age ? std::to_string(*age) : "+Inf");
+    });
+    out.family("lbsticky_worker_status", "gauge", "Whether a status flag of a worker is set.");
+    out.each_worker([&](const std::string& labels, const BalancerReport&, const WorkerReport& worker) {
+        for (std::size_t i = 0; i < status_words.size(); ++i)
+            out.sample(labels + ",status=\"" + std::string(status_words[i]) + "\"", worker.status >> i & 1 ? "1" : "0");
+    });
+    out.family("lbsticky_worker_info", "info", "Route of a worker.");
+    out.each_worker([&](const std::string& labels, const BalancerReport&, const WorkerReport& worker) {
+        out.sample(labels + ",route=\"" + escape_label(worker.route) + "\"", "1");
+    });
+    return out.take();
+}
+
+// A JSON string.
+std::string quoted(std::string_view text) {
+    return "\"" + escape_json(text) + "\"";
+}
+
+std::string members_of(const Counts& counts) {
+    std::string text = "\"requests\": {";
+    for (std::size_t i = 0; i < served_affinities; ++i)
+        text += (i ? ", " : "") + quoted(word(i)) + ": " + std::to_string(counts.requests[i]);
+    return text + "}, \"moved_away\": " + std::to_string(counts.moved_away);
+}
+
+std::string json_of(const BalancerReport& balancer, const WorkerReport& worker) {
+    std::string text = "{\"url\": " + quoted(worker.url) + ", \"route\": " + quoted(worker.route) + ", \"status\": [";
+    bool first = true;
+    for (std::size_t i = 0; i < status_words.size(); ++i) {
+        if (!(worker.status >> i & 1)) continue;
+        text += (first ? "" : ", ") + quoted(status_words[i]);
+        first = false;
+    }
+    text += "], \"weight_ratio\": " + ratio(worker.weight(), balancer.weights) + ", " + members_of(worker.counts) +
+            ", \"last_sticky_request_age_seconds\": ";
+    return text + (worker.counts.sticky_age ? std::to_string(*worker.counts.sticky_age) : "null") + "}";
+}
+
+std::string json_of(const BalancerReport& balancer) {
+    std::string text = "  {\n    \"name\": " + quoted(balancer.name) + ",\n    \"server\": " + quoted(balancer.server);
+    text += ",\n    \"sessions\": [";
+    for (std::size_t i = 0; i < balancer.sessions.size(); ++i) text += (i ? ", " : "") + quoted(balancer.sessions[i]);
+    text += std::string("],\n    \"hash\": ") + (balancer.hash ? "true" : "false");
+    text += ",\n    \"cookie\": ";
+    if (balancer.cookie.empty())
+        text += "null";
+    else
+        text += "{\"name\": " + quoted(balancer.cookie) +
+                ", \"given\": " + (balancer.cookie_where_needed ? "\"auto\"" : "\"always\"") +
+                ", \"attributes\": " + quoted(balancer.cookie_attributes) +
+                ", \"secret\": " + (balancer.has_secret ? "true" : "false") + "}";
+    text += ",\n    \"refused\": " + std::to_string(balancer.refused);
+    text += ",\n    \"cookies_issued\": " + std::to_string(balancer.cookies_issued);
+    text += ",\n    \"cookies_unknown\": " + std::to_string(balancer.cookies_unknown);
+    text += ",\n    \"unknown_routes\": " + std::to_string(balancer.unknown_routes);
+    text += ",\n    \"gone\": {" + members_of(balancer.gone) + "}";
+    text += ",\n    \"workers\": [";
+    for (std::size_t i = 0; i < balancer.workers.size(); ++i)
+        text += (i ? ",\n      " : "\n      ") + json_of(balancer, balancer.workers[i]);
+    return text + (balancer.workers.empty() ? "]" : "\n    ]") + "\n  }";
+}
+
+std::string json(std::span<const BalancerReport> balancers, std::string_view version) {
+    std::string text = "{\"version\": " + quoted(version) + ", \"balancers\": [";
+    for (std::size_t i = 0; i < balancers.size(); ++i) text += (i ? ",\n" : "\n") + json_of(balancers[i]);
+    return text + (balancers.empty() ? "]}\n" : "\n]}\n");
+}
+
+}  // namespace
+
+std::string metrics(std::span<const BalancerReport> balancers, std::string_view version, MetricsFormat format) {
+    if (format == MetricsFormat::json) return json(balancers, version);
+    return exposition(balancers, version, format == MetricsFormat::open_metrics);
+}
+
+const char* content_type(MetricsFormat format) noexcept {
+    switch (format) {
+        case MetricsFormat::json: return "application/json";
+        case MetricsFormat::open_metrics: return "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        case MetricsFormat::prometheus: break;
+    }
+    return "text/plain; version=0.0.4; charset=utf-8";
+}
+
+}  // namespace lbsticky

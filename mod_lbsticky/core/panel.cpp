@@ -1,0 +1,236 @@
+#include "core/panel.hpp"
+
+#include <array>
+#include <cstdio>
+
+#include "core/escape.hpp"
+
+namespace lbsticky {
+namespace {
+
+// The tables look like those of the page around them. On a narrow screen each member becomes a card.
+constexpr std::string_view style = R"(<style>
+.lbsticky ul { padding-left: 1.2em; }
+.lbsticky caption { text-align: left; padding: 2px; }
+.lbsticky tbody th { text-align: left; }
+.lbsticky .bar { width: 6em; height: .6em; margin: 0 auto; border: 1px solid gray; }
+.lbsticky .bar div { height: 100%; background-color: gray; }
+@media (max-width: 50em) {
+ .lbsticky table, .lbsticky caption, .lbsticky tbody, .lbsticky tr, .lbsticky td, .lbsticky tbody th { display: block; }
+ .lbsticky tbody th { word-break: break-all; }
+ .lbsticky thead { position: absolute; left: -999em; }
+ .lbsticky td { text-align: left; border-width: 0; }
+ .lbsticky td::before { content: attr(data-label) ": "; }
+ .lbsticky .bar { margin: 0; }
+}
+</style>
+)";
+
+constexpr std::string_view viewport = "<meta name='viewport' content='width=device-width, initial-scale=1'>\n";
+
+std::string percent(std::uint64_t part, std::uint64_t whole) {
+    std::array<char, 32> text{};
+    std::snprintf(text.data(), text.size(), "%.1f%%",
+                  whole == 0 ? 0.0 : 100.0 * static_cast<double>(part) / static_cast<double>(whole));
+    return text.data();
+}
+
+// "59 s", "59 min", "23 h", "9 d".
+std::string duration(std::uint64_t seconds) {
+    if (seconds < 60) return std::to_string(seconds) + " s";
+    if (seconds < 3600) return std::to_string(seconds / 60) + " min";
+    if (seconds < 86400) return std::to_string(seconds / 3600) + " h";
+    return std::to_string(seconds / 86400) + " d";
+}
+
+std::string last_sticky(const WorkerReport& worker) {
+    const auto age = worker.counts.sticky_age;
+    if (worker.status & StatusFlag::draining)
+        return age ? "draining: no sticky request for " + duration(*age) : "draining: no sticky request ever";
+    return age ? duration(*age) + " ago" : "never";
+}
+
+std::string statuses(const WorkerReport& worker) {
+    std::string text;
+    for (std::size_t i = 0; i < status_words.size(); ++i)
+        if (worker.status >> i & 1) text.append(text.empty() ? "" : " ").append(status_words[i]);
+    return text;
+}
+
+// A table whose cells know what column they are in: on a narrow screen they say so themselves. The roles are there
+// because browsers forget what a table is when its style says that it is none.
+class Table {
+public:
+    Table(std::string_view caption, std::span<const std::string_view> columns) : columns_(columns) {
+        text_.append("<table role='table'><caption>").append(caption).append("</caption>\n<thead><tr role='row'>");
+        for (const auto column : columns)
+            text_.append("<th role='columnheader' scope='col'>").append(column).append("</th>");
+        text_ += "</tr></thead>\n<tbody>\n";
+    }
+
+    // Cells are HTML; the first of a row is its header.
+    void row(std::span<const std::string> cells) {
+        text_.append("<tr role='row'><th role='rowheader' scope='row'>").append(cells[0]).append("</th>");
+        for (std::size_t i = 1; i < cells.size(); ++i)
+            text_.append("<td role='cell' data-label='")
+                .append(columns_[i])
+                .append("'>")
+                .append(cells[i])
+                .append("</td>");
+        text_ += "</tr>\n";
+    }
+
+    std::string take() { return std::move(text_ += "</tbody></table>\n"); }
+
+private:
+    std::span<const std::string_view> columns_;
+    std::string text_;
+};
+
+std::string bar(std::uint64_t part, std::uint64_t whole) {
+    const std::string share = percent(part, whole);
+    return "<div class='bar'><div style='width:" + share + "'></div></div>" + share;
+}
+
+std::string count(std::uint64_t number, std::string_view what) {
+    return std::to_string(number).append(" ").append(what);
+}
+
+std::string sessions_of(const BalancerReport& balancer) {
+    std::string text;
+    for (const std::string& session : balancer.sessions)
+        text.append(text.empty() ? "" : " ").append("<code>").append(escape_markup(session)).append("</code>");
+    return text.empty() ? "none is looked for" : text;
+}
+
+std::string cookie_of(const BalancerReport& balancer) {
+    if (balancer.cookie.empty()) return "none";
+    return "<code>" + escape_markup(balancer.cookie + balancer.cookie_attributes) + "</code>, given " +
+           (balancer.cookie_where_needed ? "where it is needed" : "to every client") +
+           (balancer.has_secret ? ", signed with a secret: " : ", not signed: ") +
+           count(balancer.cookies_issued, "given, ") + count(balancer.cookies_unknown, "not understood");
+}
+
+std::string full_name(const BalancerReport& balancer) {
+    return balancer.server.empty() ? balancer.name : balancer.name + " (" + balancer.server + ")";
+}
+
+std::string element(std::string_view name, std::string_view text) {
+    return std::string("<httpd:").append(name) + ">" + escape_markup(text) + "</httpd:" + std::string(name) + ">";
+}
+
+std::string element(std::string_view name, std::uint64_t number) {
+    return element(name, std::to_string(number));
+}
+
+constexpr std::string_view in_balancer = "\n        ";
+constexpr std::string_view in_member = "\n            ";
+
+}  // namespace
+
+std::string panel_html(const BalancerReport& balancer, bool with_style) {
+    std::string text = "<div class='lbsticky'>\n";
+    if (with_style) text.append(viewport).append(style);
+    text += "<h4>Session persistence</h4>\n<ul>\n<li>Session id: " + sessions_of(balancer) + "</li>\n";
+    text += "<li>Own cookie: " + cookie_of(balancer) + "</li>\n";
+    text += std::string("<li>Session ids without a known route: placed ") +
+            (balancer.hash ? "by consistent hashing: " : "like new sessions: ") +
+            count(balancer.unknown_routes, "requests") + "</li>\n";
+    text += "<li>Refused: " + count(balancer.refused, "requests") + "</li>\n</ul>\n";
+
+    constexpr std::array<std::string_view, 13> columns{
+        "Member", "Status", "Route", "Cookie value", "Share by weight", "Share of new sessions", "cookie",
+        "route",  "hash",   "new",   "failover",     "Moved away",      "Last sticky request"};
+    Table table("Requests of each member, by affinity", columns);
+    for (const WorkerReport& worker : balancer.workers) {
+        const Counts& counts = worker.counts;
+        std::array<std::string, columns.size()> cells{
+            escape_markup(worker.url),
+            statuses(worker),
+            escape_markup(worker.route),
+            balancer.has_secret ? "secret" : escape_markup(worker.cookie),
+            bar(worker.weight(), balancer.weights),
+            bar(counts.of(Affinity::fresh), balancer.new_sessions),
+        };
+        for (std::size_t i = 0; i < served_affinities; ++i) cells[6 + i] = std::to_string(counts.requests[i]);
+        cells[11] = std::to_string(counts.moved_away);
+        cells[12] = last_sticky(worker);
+        table.row(cells);
+    }
+    return text + table.take() + "</div>\n";
+}
+
+std::string panel_xml(const BalancerReport& balancer) {
+    std::string text = "<httpd:sticky>";
+    const auto add = [&text](std::string_view indent, const std::string& what) { text.append(indent).append(what); };
+    for (const std::string& session : balancer.sessions) add(in_balancer, element("session", session));
+    add(in_balancer, element("hash", balancer.hash ? "On" : "Off"));
+    if (!balancer.cookie.empty()) {
+        add(in_balancer, element("cookie", balancer.cookie));
+        add(in_balancer, element("cookie_given", balancer.cookie_where_needed ? "auto" : "always"));
+        add(in_balancer, element("cookie_attributes", balancer.cookie_attributes));
+        add(in_balancer, element("secret", balancer.has_secret ? "On" : "Off"));
+    }
+    add(in_balancer, element("refused", balancer.refused));
+    add(in_balancer, element("cookies_issued", balancer.cookies_issued));
+    add(in_balancer, element("cookies_unknown", balancer.cookies_unknown));
+    add(in_balancer, element("unknown_routes", balancer.unknown_routes));
+    for (const WorkerReport& worker : balancer.workers) {
+        add(in_balancer, "<httpd:member>");
+        add(in_member, element("name", worker.url));
+        add(in_member, element("status", statuses(worker)));
+        add(in_member, element("route", worker.route));
+        if (!balancer.has_secret) add(in_member, element("cookie_value", worker.cookie));
+        add(in_member, element("wanted", percent(worker.weight(), balancer.weights)));
+        add(in_member, element("new_sessions", percent(worker.counts.of(Affinity::fresh), balancer.new_sessions)));
+        for (std::size_t i = 0; i < served_affinities; ++i)
+            add(in_member, std::string("<httpd:requests affinity='") + word_for(static_cast<Affinity>(i)) + "'>" +
+                               std::to_string(worker.counts.requests[i]) + "</httpd:requests>");
+        add(in_member, element("moved_away", worker.counts.moved_away));
+        if (worker.counts.sticky_age) add(in_member, element("last_sticky_request_age", *worker.counts.sticky_age));
+        add(in_balancer, "</httpd:member>");
+    }
+    return text + "\n      </httpd:sticky>";
+}
+
+std::string status_html(std::span<const BalancerReport> balancers) {
+    constexpr std::array<std::string_view, 9> columns{
+        "Balancer", "cookie", "route", "hash", "new", "failover", "Refused", "Cookies given", "Cookies not understood"};
+    std::string text = "<hr />\n<h2>Session persistence (lbmethod sticky)</h2>\n<table border='0'><tr>";
+    for (const auto column : columns) text.append("<th>").append(column).append("</th>");
+    text += "</tr>\n";
+    for (const BalancerReport& balancer : balancers) {
+        text += "<tr><td>" + escape_markup(full_name(balancer)) + "</td>";
+        const auto cell = [&text](std::uint64_t number) { text += "<td>" + std::to_string(number) + "</td>"; };
+        for (const std::uint64_t requests : balancer.totals()) cell(requests);
+        cell(balancer.refused);
+        cell(balancer.cookies_issued);
+        cell(balancer.cookies_unknown);
+        text += "</tr>\n";
+    }
+    return text + "</table>\n";
+}
+
+std::string status_lines(std::span<const BalancerReport> balancers) {
+    std::string text;
+    for (std::size_t i = 0; i < balancers.size(); ++i) {
+        const BalancerReport& balancer = balancers[i];
+        const auto line = [&](std::string_view key, std::string_view value) {
+            text.append("StickyBalancer[" + std::to_string(i) + "]")
+                .append(key)
+                .append(": ")
+                .append(value)
+                .append("\n");
+        };
+        line("Name", escape_label(full_name(balancer)));
+        const auto totals = balancer.totals();
+        constexpr std::array<std::string_view, served_affinities> keys{"Cookie", "Route", "Hash", "New", "Failover"};
+        for (std::size_t a = 0; a < served_affinities; ++a) line(keys[a], std::to_string(totals[a]));
+        line("Refused", std::to_string(balancer.refused));
+        line("CookiesIssued", std::to_string(balancer.cookies_issued));
+        line("CookiesUnknown", std::to_string(balancer.cookies_unknown));
+    }
+    return text;
+}
+
+}  // namespace lbsticky

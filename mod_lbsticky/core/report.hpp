@@ -1,0 +1,93 @@
+// A balancer's state at one moment, as people and monitoring systems are shown it.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/affinity.hpp"
+
+namespace lbsticky {
+
+// What was counted for one worker.
+struct Counts {
+    std::array<std::uint64_t, served_affinities> requests{};  // by affinity
+    std::uint64_t moved_away = 0;                             // that wanted it and could not have it
+    std::optional<std::uint64_t> sticky_age;                  // seconds since the last sticky request; none: never
+
+    std::uint64_t of(Affinity affinity) const noexcept { return requests[static_cast<std::size_t>(affinity)]; }
+
+    Counts& operator+=(const Counts& other) noexcept {
+        for (std::size_t i = 0; i < served_affinities; ++i) requests[i] += other.requests[i];
+        moved_away += other.moved_away;
+        return *this;
+    }
+};
+
+// What httpd's status says of a worker, each a bit.
+enum StatusFlag : unsigned {
+    usable = 1U << 0,
+    draining = 1U << 1,
+    disabled = 1U << 2,
+    stopped = 1U << 3,
+    in_error = 1U << 4,
+    unhealthy = 1U << 5,  // mod_proxy_hcheck found it so
+    standby = 1U << 6,
+    spare = 1U << 7,
+};
+
+// In the order of the bits.
+inline constexpr std::array<std::string_view, 8> status_words{"usable",   "draining",  "disabled", "stopped",
+                                                              "in_error", "unhealthy", "standby",  "spare"};
+
+struct WorkerReport {
+    std::string url;
+    std::string route;         // empty: none
+    std::string cookie;        // the value of the balancer's own cookie that names it; empty: none, or a secret token
+    unsigned status = 0;       // of StatusFlag
+    std::uint32_t factor = 0;  // in hundredths
+    bool in_rotation = false;  // has a share of the new sessions
+    Counts counts;
+
+    std::uint32_t weight() const noexcept { return in_rotation ? factor : 0; }
+};
+
+struct BalancerReport {
+    std::string name;                   // without "balancer://"
+    std::string server;                 // the virtual host it belongs to; empty: the main server
+    std::vector<std::string> sessions;  // where a session id may stand: "JSESSIONID|jsessionid"
+    bool hash = true;                   // LBStickyHash
+    std::string cookie;                 // the name of its own cookie; empty: it has none
+    bool cookie_where_needed = true;    // LBStickyCookie auto
+    std::string cookie_attributes;      // "; Path=/; HttpOnly"
+    bool has_secret = false;
+    std::vector<WorkerReport> workers;
+    Counts gone;  // of workers that were removed
+    std::uint64_t refused = 0;
+    std::uint64_t cookies_issued = 0;
+    std::uint64_t cookies_unknown = 0;
+    std::uint64_t unknown_routes = 0;  // session ids without a known route
+
+    // Sums over the workers.
+    std::uint64_t weights = 0;
+    std::uint64_t new_sessions = 0;
+
+    // Requests that were served, by affinity.
+    std::array<std::uint64_t, served_affinities> totals() const noexcept {
+        auto sums = gone.requests;
+        for (const WorkerReport& worker : workers)
+            for (std::size_t i = 0; i < served_affinities; ++i) sums[i] += worker.counts.requests[i];
+        return sums;
+    }
+
+    void add(WorkerReport worker) {
+        weights += worker.weight();
+        new_sessions += worker.counts.of(Affinity::fresh);
+        workers.push_back(std::move(worker));
+    }
+};
+
+}  // namespace lbsticky

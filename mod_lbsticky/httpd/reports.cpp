@@ -1,0 +1,128 @@
+#include "httpd/reports.hpp"
+
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "httpd/balancer.hpp"
+#include "httpd/guard.hpp"
+#include "httpd/mod_proxy_functions.hpp"
+#include "httpd/provider.hpp"
+
+APLOG_USE_MODULE(lbmethod_sticky);
+
+namespace lbsticky {
+namespace {
+
+unsigned status_of(const proxy_worker& worker) noexcept {
+    const unsigned httpds = worker.s->status;
+    const auto flag = [httpds](unsigned bit, StatusFlag ours) { return httpds & bit ? unsigned{ours} : 0U; };
+    return (PROXY_WORKER_IS_USABLE(&worker) ? unsigned{usable} : 0U) | flag(PROXY_WORKER_DRAIN, draining) |
+           flag(PROXY_WORKER_DISABLED, disabled) | flag(PROXY_WORKER_STOPPED, stopped) |
+           flag(PROXY_WORKER_IN_ERROR, in_error) | flag(PROXY_WORKER_HC_FAIL, unhealthy) |
+           flag(PROXY_WORKER_HOT_STANDBY, standby) | flag(PROXY_WORKER_HOT_SPARE, spare);
+}
+
+Counts counts_of(const WorkerTally& tally, apr_time_t now) noexcept {
+    Counts counts;
+    for (std::size_t i = 0; i < served_affinities; ++i)
+        counts.requests[i] = tally.requests[i].load(std::memory_order_relaxed);
+    counts.moved_away = tally.moved_away.load(std::memory_order_relaxed);
+    if (const auto last = static_cast<apr_time_t>(tally.last_sticky.load(std::memory_order_relaxed)))
+        counts.sticky_age = static_cast<std::uint64_t>(apr_time_sec(std::max<apr_time_t>(now - last, 0)));
+    return counts;
+}
+
+std::string shown(const SessionName& name) {
+    std::string text(name.cookie);
+    if (name.parameter != name.cookie) text.append("|").append(name.parameter);
+    return text;
+}
+
+}  // namespace
+
+BalancerReport report_of(proxy_balancer& balancer, server_rec* server) {
+    Balancer* own = Balancer::of(balancer);
+    if (!own || !own->is_intact()) throw std::runtime_error("its shared memory is missing or damaged");
+
+    BalancerReport report;
+    report.name = balancer.s->name + sizeof(BALANCER_PREFIX) - 1;
+    if (server->is_virtual) {
+        const bool has_port = server->port != 0 || !server->addrs;  // of ServerName; else of <VirtualHost>
+        report.server = std::string(server->server_hostname) + ":" +
+                        std::to_string(has_port ? server->port : server->addrs->host_port);
+    }
+    SessionName from_stickysession;
+    for (const SessionName& name : own->session_names(from_stickysession)) report.sessions.push_back(shown(name));
+    report.hash = own->settings.hash_or_default();
+    report.cookie = own->cookie_name;
+    report.cookie_where_needed = own->cookie.given == CookieSettings::Given::where_needed && !report.sessions.empty();
+    report.cookie_attributes = written(own->cookie.attributes, false);
+    if (own->cookie.attributes.secure == CookieAttributes::Secure::automatic)
+        report.cookie_attributes += "; Secure (over TLS)";
+    report.has_secret = own->settings.secrets.has_value();
+
+    SharedState& shared = own->shared;
+    const apr_time_t now = apr_time_now();
+    report.gone = counts_of(shared.gone(), now);
+    report.refused = shared.refused().load(std::memory_order_relaxed);
+    report.cookies_issued = shared.cookies_issued().load(std::memory_order_relaxed);
+    report.cookies_unknown = shared.cookies_unknown().load(std::memory_order_relaxed);
+    report.unknown_routes = shared.unknown_routes().load(std::memory_order_relaxed);
+
+    const ThreadLock lock(balancer);
+    mod_proxy.sync_balancer(&balancer, server, balancer.sconf);
+    const Roster& roster = own->roster.read_again(nullptr);
+    std::vector<bool> in_rotation(roster.workers().size());
+    std::vector<bool> has_worker(static_cast<std::size_t>(balancer.max_workers));
+    for (const auto index : roster.eligible()) in_rotation[index] = true;
+    for (std::size_t i = 0; i < roster.workers().size(); ++i) {
+        const Worker& reading = roster.workers()[i];
+        const proxy_worker& worker = *own->roster.worker(i);
+        WorkerReport line;
+        line.url = reading.url;
+        line.route = reading.route;
+        if (!report.has_secret && !reading.cookies.empty()) line.cookie = reading.cookies.front();
+        line.status = status_of(worker);
+        line.factor = reading.factor;
+        line.in_rotation = in_rotation[i];
+        const auto slot = static_cast<std::size_t>(worker.s->index);
+        if (const WorkerTally* tally = shared.tally(slot)) {
+            line.counts = counts_of(*tally, now);
+            has_worker[slot] = true;
+        }
+        report.add(std::move(line));
+    }
+    // A worker that was added in balancer-manager is gone after a restart, and its slot still there.
+    for (std::size_t slot = 0; slot < has_worker.size(); ++slot)
+        if (!has_worker[slot]) report.gone += counts_of(*shared.tally(slot), now);
+    return report;
+}
+
+std::vector<BalancerReport> all_reports(request_rec* r) {
+    std::vector<BalancerReport> reports;
+    std::set<const SharedState*> known;  // virtual hosts inherit balancers of the main server
+    std::set<std::pair<std::string, std::string>> names;
+    for (server_rec* server = ap_server_conf; server; server = server->next) {
+        for_each_balancer(server, [&](proxy_balancer& balancer) {
+            const Balancer* own = Balancer::of(balancer);
+            if (!own || !is_ours(balancer) || !known.insert(&own->shared).second) return;
+            guarded(
+                [&] {
+                    reports.push_back(report_of(balancer, server));
+                    // Of virtual hosts with the same name and port the first one gets all requests.
+                    BalancerReport& report = reports.back();
+                    while (!names.emplace(report.name, report.server).second) report.server += "'";
+                    return 0;
+                },
+                [&](const char* why) {
+                    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "%s: cannot be shown: %s", balancer.s->name, why);
+                    return 0;
+                });
+        });
+    }
+    return reports;
+}
+
+}  // namespace lbsticky

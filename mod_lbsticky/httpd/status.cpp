@@ -1,0 +1,103 @@
+#include "httpd/status.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <optional>
+#include <string>
+
+#include "core/metrics.hpp"
+#include "core/panel.hpp"
+#include "httpd/guard.hpp"
+#include "httpd/reports.hpp"
+
+extern "C" {
+#include "apr_strings.h"
+#include "mod_status.h"
+#include "util_script.h"
+}
+
+APLOG_USE_MODULE(lbmethod_sticky);
+
+namespace lbsticky {
+namespace {
+
+constexpr const char* handler = "lbsticky-status";
+
+// How much a client wants a type of content, by its Accept header (RFC 9110, section 12.5.1): 0 to 1, 0 if it does not
+// name it.
+double quality(apr_pool_t* pool, const char* accept, const char* type) noexcept {
+    double best = 0;
+    while (accept && *accept) {
+        const char* range = ap_getword(pool, &accept, ',');
+        char* named = ap_getword(pool, &range, ';');
+        apr_collapse_spaces(named, named);
+        if (ap_cstr_casecmp(named, type) != 0) continue;
+        double weight = 1;
+        while (*range) {
+            char* parameter = ap_getword(pool, &range, ';');
+            apr_collapse_spaces(parameter, parameter);
+            if (ap_cstr_casecmpn(parameter, "q=", 2) == 0) weight = std::strtod(parameter + 2, nullptr);
+        }
+        best = std::max(best, weight);
+    }
+    return best;
+}
+
+// What the client asks for; nothing if there is no such format.
+std::optional<MetricsFormat> wanted_format(request_rec* r) {
+    apr_table_t* arguments = nullptr;
+    ap_args_to_table(r, &arguments);
+    if (const char* format = apr_table_get(arguments, "format")) {
+        if (std::strcmp(format, "json") == 0) return MetricsFormat::json;
+        if (std::strcmp(format, "prometheus") == 0) return MetricsFormat::prometheus;
+        if (std::strcmp(format, "openmetrics") == 0) return MetricsFormat::open_metrics;
+        return std::nullopt;
+    }
+    const char* accept = apr_table_get(r->headers_in, "Accept");
+    const double open_metrics = quality(r->pool, accept, "application/openmetrics-text");
+    const bool preferred = open_metrics > 0 && open_metrics >= quality(r->pool, accept, "text/plain");
+    return preferred ? MetricsFormat::open_metrics : MetricsFormat::prometheus;
+}
+
+}  // namespace
+
+int answer_with_status(request_rec* r) noexcept {
+    if (!r->handler || std::strcmp(r->handler, handler) != 0) return DECLINED;
+    ap_allow_standard_methods(r, REPLACE_ALLOW, M_GET, -1);
+    if (r->method_number == M_OPTIONS) return DECLINED;  // httpd answers that
+    if (r->method_number != M_GET) return HTTP_METHOD_NOT_ALLOWED;
+    return guarded(
+        [&] {
+            const auto format = wanted_format(r);
+            if (!format) return HTTP_BAD_REQUEST;
+            const std::string text = metrics(all_reports(r), LBSTICKY_VERSION, *format);
+            ap_set_content_type(r, content_type(*format));
+            ap_set_content_length(r, static_cast<apr_off_t>(text.size()));
+            apr_table_setn(r->headers_out, "Cache-Control", "no-store");
+            apr_table_setn(r->headers_out, "Vary", "Accept");
+            ap_rwrite(text.data(), static_cast<int>(text.size()), r);
+            return OK;
+        },
+        [&](const char* why) {
+            ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "the state of balancers cannot be shown: %s", why);
+            return HTTP_INTERNAL_SERVER_ERROR;
+        });
+}
+
+int add_to_server_status(request_rec* r, int flags) noexcept {
+    return guarded(
+        [&] {
+            const auto reports = all_reports(r);
+            if (reports.empty()) return OK;
+            const std::string text = flags & AP_STATUS_SHORT ? status_lines(reports) : status_html(reports);
+            ap_rwrite(text.data(), static_cast<int>(text.size()), r);
+            return OK;
+        },
+        [&](const char* why) {
+            ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "the state of balancers cannot be shown: %s", why);
+            return OK;
+        });
+}
+
+}  // namespace lbsticky

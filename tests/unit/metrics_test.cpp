@@ -1,0 +1,212 @@
+#include "core/metrics.hpp"
+
+#include <vector>
+
+#include "catch.hpp"
+#include "report_support.hpp"
+
+namespace lbsticky {
+
+// clang-format off
+
+TEST_CASE("the state of a balancer for Prometheus", "[metrics]") {
+    CHECK(metrics(std::vector{shop()}, "1.2.3", MetricsFormat::prometheus) == R"(# HELP lbsticky_info Version of mod_lbmethod_sticky.
+# TYPE lbsticky_info gauge
+lbsticky_info{version="1.2.3"} 1
+# HELP lbsticky_requests_total Requests that a worker was chosen for, by affinity: why it was that worker.
+# TYPE lbsticky_requests_total counter
+lbsticky_requests_total{balancer="shop",worker="http://10.0.0.1:8080",affinity="cookie"} 10
+lbsticky_requests_total{balancer="shop",worker="http://10.0.0.1:8080",affinity="route"} 20
+lbsticky_requests_total{balancer="shop",worker="http://10.0.0.1:8080",affinity="hash"} 30
+lbsticky_requests_total{balancer="shop",worker="http://10.0.0.1:8080",affinity="new"} 40
+lbsticky_requests_total{balancer="shop",worker="http://10.0.0.1:8080",affinity="failover"} 50
+lbsticky_requests_total{balancer="shop",worker="http://10.0.0.2:8080",affinity="cookie"} 1
+lbsticky_requests_total{balancer="shop",worker="http://10.0.0.2:8080",affinity="route"} 2
+lbsticky_requests_total{balancer="shop",worker="http://10.0.0.2:8080",affinity="hash"} 3
+lbsticky_requests_total{balancer="shop",worker="http://10.0.0.2:8080",affinity="new"} 10
+lbsticky_requests_total{balancer="shop",worker="http://10.0.0.2:8080",affinity="failover"} 5
+lbsticky_requests_total{balancer="shop",worker="http://10.0.0.3:8080",affinity="cookie"} 0
+lbsticky_requests_total{balancer="shop",worker="http://10.0.0.3:8080",affinity="route"} 0
+lbsticky_requests_total{balancer="shop",worker="http://10.0.0.3:8080",affinity="hash"} 0
+lbsticky_requests_total{balancer="shop",worker="http://10.0.0.3:8080",affinity="new"} 0
+lbsticky_requests_total{balancer="shop",worker="http://10.0.0.3:8080",affinity="failover"} 0
+lbsticky_requests_total{balancer="shop",worker="gone",affinity="cookie"} 0
+lbsticky_requests_total{balancer="shop",worker="gone",affinity="route"} 1
+lbsticky_requests_total{balancer="shop",worker="gone",affinity="hash"} 0
+lbsticky_requests_total{balancer="shop",worker="gone",affinity="new"} 2
+lbsticky_requests_total{balancer="shop",worker="gone",affinity="failover"} 0
+# HELP lbsticky_moved_away_total Requests whose session or cookie named a worker that could not serve them.
+# TYPE lbsticky_moved_away_total counter
+lbsticky_moved_away_total{balancer="shop",worker="http://10.0.0.1:8080"} 6
+lbsticky_moved_away_total{balancer="shop",worker="http://10.0.0.2:8080"} 0
+lbsticky_moved_away_total{balancer="shop",worker="http://10.0.0.3:8080"} 0
+lbsticky_moved_away_total{balancer="shop",worker="gone"} 5
+# HELP lbsticky_refused_total Requests that were answered 503 rather than sent to another worker.
+# TYPE lbsticky_refused_total counter
+lbsticky_refused_total{balancer="shop"} 3
+# HELP lbsticky_cookies_issued_total Cookies of the balancer's own that clients were given.
+# TYPE lbsticky_cookies_issued_total counter
+lbsticky_cookies_issued_total{balancer="shop"} 20
+# HELP lbsticky_cookies_unknown_total Requests with a cookie of the balancer's own that names no worker: unknown or forged.
+# TYPE lbsticky_cookies_unknown_total counter
+lbsticky_cookies_unknown_total{balancer="shop"} 2
+# HELP lbsticky_unknown_routes_total Requests whose session id carries no route of a worker.
+# TYPE lbsticky_unknown_routes_total counter
+lbsticky_unknown_routes_total{balancer="shop"} 41
+# HELP lbsticky_weight_ratio Share of the new sessions that a worker is to get, by load factor.
+# TYPE lbsticky_weight_ratio gauge
+lbsticky_weight_ratio{balancer="shop",worker="http://10.0.0.1:8080"} 0.75
+lbsticky_weight_ratio{balancer="shop",worker="http://10.0.0.2:8080"} 0
+lbsticky_weight_ratio{balancer="shop",worker="http://10.0.0.3:8080"} 0.25
+# HELP lbsticky_last_sticky_request_age_seconds Time since the last request of a session that belongs to the worker; +Inf if there was none.
+# TYPE lbsticky_last_sticky_request_age_seconds gauge
+lbsticky_last_sticky_request_age_seconds{balancer="shop",worker="http://10.0.0.1:8080"} 3
+lbsticky_last_sticky_request_age_seconds{balancer="shop",worker="http://10.0.0.2:8080"} 125
+lbsticky_last_sticky_request_age_seconds{balancer="shop",worker="http://10.0.0.3:8080"} +Inf
+# HELP lbsticky_worker_status Whether a status flag of a worker is set.
+# TYPE lbsticky_worker_status gauge
+lbsticky_worker_status{balancer="shop",worker="http://10.0.0.1:8080",status="usable"} 1
+lbsticky_worker_status{balancer="shop",worker="http://10.0.0.1:8080",status="draining"} 0
+lbsticky_worker_status{balancer="shop",worker="http://10.0.0.1:8080",status="disabled"} 0
+lbsticky_worker_status{balancer="shop",worker="http://10.0.0.1:8080",status="stopped"} 0
+lbsticky_worker_status{balancer="shop",worker="http://10.0.0.1:8080",status="in_error"} 0
+lbsticky_worker_status{balancer="shop",worker="http://10.0.0.1:8080",status="unhealthy"} 0
+lbsticky_worker_status{balancer="shop",worker="http://10.0.0.1:8080",status="standby"} 0
+lbsticky_worker_status{balancer="shop",worker="http://10.0.0.1:8080",status="spare"} 0
+lbsticky_worker_status{balancer="shop",worker="http://10.0.0.2:8080",status="usable"} 1
+lbsticky_worker_status{balancer="shop",worker="http://10.0.0.2:8080",status="draining"} 1
+lbsticky_worker_status{balancer="shop",worker="http://10.0.0.2:8080",status="disabled"} 0
+lbsticky_worker_status{balancer="shop",worker="http://10.0.0.2:8080",status="stopped"} 0
+lbsticky_worker_status{balancer="shop",worker="http://10.0.0.2:8080",status="in_error"} 0
+lbsticky_worker_status{balancer="shop",worker="http://10.0.0.2:8080",status="unhealthy"} 0
+lbsticky_worker_status{balancer="shop",worker="http://10.0.0.2:8080",status="standby"} 0
+lbsticky_worker_status{balancer="shop",worker="http://10.0.0.2:8080",status="spare"} 0
+lbsticky_worker_status{balancer="shop",worker="http://10.0.0.3:8080",status="usable"} 1
+lbsticky_worker_status{balancer="shop",worker="http://10.0.0.3:8080",status="draining"} 0
+lbsticky_worker_status{balancer="shop",worker="http://10.0.0.3:8080",status="disabled"} 0
+lbsticky_worker_status{balancer="shop",worker="http://10.0.0.3:8080",status="stopped"} 0
+lbsticky_worker_status{balancer="shop",worker="http://10.0.0.3:8080",status="in_error"} 0
+lbsticky_worker_status{balancer="shop",worker="http://10.0.0.3:8080",status="unhealthy"} 0
+lbsticky_worker_status{balancer="shop",worker="http://10.0.0.3:8080",status="standby"} 1
+lbsticky_worker_status{balancer="shop",worker="http://10.0.0.3:8080",status="spare"} 1
+# HELP lbsticky_worker_info Route of a worker.
+# TYPE lbsticky_worker_info gauge
+lbsticky_worker_info{balancer="shop",worker="http://10.0.0.1:8080",route="node1"} 1
+lbsticky_worker_info{balancer="shop",worker="http://10.0.0.2:8080",route="node2"} 1
+lbsticky_worker_info{balancer="shop",worker="http://10.0.0.3:8080",route=""} 1
+)");
+}
+
+TEST_CASE("the state of a balancer in OpenMetrics, whatever its names are", "[metrics]") {
+    CHECK(metrics(std::vector{hostile()}, "1.2.3", MetricsFormat::open_metrics) == R"(# HELP lbsticky Version of mod_lbmethod_sticky.
+# TYPE lbsticky info
+lbsticky_info{version="1.2.3"} 1
+# HELP lbsticky_requests Requests that a worker was chosen for, by affinity: why it was that worker.
+# TYPE lbsticky_requests counter
+lbsticky_requests_total{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",affinity="cookie"} 0
+lbsticky_requests_total{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",affinity="route"} 0
+lbsticky_requests_total{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",affinity="hash"} 0
+lbsticky_requests_total{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",affinity="new"} 0
+lbsticky_requests_total{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",affinity="failover"} 0
+# HELP lbsticky_moved_away Requests whose session or cookie named a worker that could not serve them.
+# TYPE lbsticky_moved_away counter
+lbsticky_moved_away_total{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\""} 0
+# HELP lbsticky_refused Requests that were answered 503 rather than sent to another worker.
+# TYPE lbsticky_refused counter
+lbsticky_refused_total{balancer="<b>\"'&\\\n",server="\"<i>"} 0
+# HELP lbsticky_cookies_issued Cookies of the balancer's own that clients were given.
+# TYPE lbsticky_cookies_issued counter
+lbsticky_cookies_issued_total{balancer="<b>\"'&\\\n",server="\"<i>"} 0
+# HELP lbsticky_cookies_unknown Requests with a cookie of the balancer's own that names no worker: unknown or forged.
+# TYPE lbsticky_cookies_unknown counter
+lbsticky_cookies_unknown_total{balancer="<b>\"'&\\\n",server="\"<i>"} 0
+# HELP lbsticky_unknown_routes Requests whose session id carries no route of a worker.
+# TYPE lbsticky_unknown_routes counter
+lbsticky_unknown_routes_total{balancer="<b>\"'&\\\n",server="\"<i>"} 0
+# HELP lbsticky_weight_ratio Share of the new sessions that a worker is to get, by load factor.
+# TYPE lbsticky_weight_ratio gauge
+lbsticky_weight_ratio{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\""} 0
+# HELP lbsticky_last_sticky_request_age_seconds Time since the last request of a session that belongs to the worker; +Inf if there was none.
+# TYPE lbsticky_last_sticky_request_age_seconds gauge
+lbsticky_last_sticky_request_age_seconds{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\""} +Inf
+# HELP lbsticky_worker_status Whether a status flag of a worker is set.
+# TYPE lbsticky_worker_status gauge
+lbsticky_worker_status{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",status="usable"} 0
+lbsticky_worker_status{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",status="draining"} 1
+lbsticky_worker_status{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",status="disabled"} 0
+lbsticky_worker_status{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",status="stopped"} 0
+lbsticky_worker_status{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",status="in_error"} 1
+lbsticky_worker_status{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",status="unhealthy"} 0
+lbsticky_worker_status{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",status="standby"} 0
+lbsticky_worker_status{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",status="spare"} 0
+# HELP lbsticky_worker Route of a worker.
+# TYPE lbsticky_worker info
+lbsticky_worker_info{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",route="</table>�"} 1
+# EOF
+)");
+}
+
+TEST_CASE("the state of balancers as JSON, whatever their names are", "[metrics]") {
+    CHECK(metrics(std::vector{shop(), hostile()}, "1.2.3", MetricsFormat::json) == R"({"version": "1.2.3", "balancers": [
+  {
+    "name": "shop",
+    "server": "",
+    "sessions": ["JSESSIONID|jsessionid", "sid"],
+    "hash": true,
+    "cookie": {"name": "lbsticky_shop", "given": "auto", "attributes": "; Path=/; HttpOnly", "secret": false},
+    "refused": 3,
+    "cookies_issued": 20,
+    "cookies_unknown": 2,
+    "unknown_routes": 41,
+    "gone": {"requests": {"cookie": 0, "route": 1, "hash": 0, "new": 2, "failover": 0}, "moved_away": 5},
+    "workers": [
+      {"url": "http://10.0.0.1:8080", "route": "node1", "status": ["usable"], "weight_ratio": 0.75, "requests": {"cookie": 10, "route": 20, "hash": 30, "new": 40, "failover": 50}, "moved_away": 6, "last_sticky_request_age_seconds": 3},
+      {"url": "http://10.0.0.2:8080", "route": "node2", "status": ["usable", "draining"], "weight_ratio": 0, "requests": {"cookie": 1, "route": 2, "hash": 3, "new": 10, "failover": 5}, "moved_away": 0, "last_sticky_request_age_seconds": 125},
+      {"url": "http://10.0.0.3:8080", "route": "", "status": ["usable", "standby", "spare"], "weight_ratio": 0.25, "requests": {"cookie": 0, "route": 0, "hash": 0, "new": 0, "failover": 0}, "moved_away": 0, "last_sticky_request_age_seconds": null}
+    ]
+  },
+  {
+    "name": "<b>\"'&\\\u000a",
+    "server": "\"<i>",
+    "sessions": ["<script>"],
+    "hash": false,
+    "cookie": {"name": "\"><img>", "given": "always", "attributes": "; Path=/<p>", "secret": false},
+    "refused": 0,
+    "cookies_issued": 0,
+    "cookies_unknown": 0,
+    "unknown_routes": 0,
+    "gone": {"requests": {"cookie": 0, "route": 0, "hash": 0, "new": 0, "failover": 0}, "moved_away": 0},
+    "workers": [
+      {"url": "http://<u>'\"", "route": "</table>�", "status": ["draining", "in_error"], "weight_ratio": 0, "requests": {"cookie": 0, "route": 0, "hash": 0, "new": 0, "failover": 0}, "moved_away": 0, "last_sticky_request_age_seconds": null}
+    ]
+  }
+]}
+)");
+}
+
+// clang-format on
+
+TEST_CASE("where there is no balancer, the formats say just that", "[metrics]") {
+    CHECK(metrics({}, "1", MetricsFormat::json) == "{\"version\": \"1\", \"balancers\": []}\n");
+    CHECK(metrics({}, "1", MetricsFormat::prometheus).find("lbsticky_info{version=\"1\"} 1\n") != std::string::npos);
+    CHECK(metrics({}, "1", MetricsFormat::open_metrics).ends_with("\n# EOF\n"));
+}
+
+TEST_CASE("a balancer without workers or cookie is shown too", "[metrics]") {
+    BalancerReport balancer;
+    balancer.name = "empty";
+    const std::string json = metrics(std::vector{balancer}, "1", MetricsFormat::json);
+    CHECK(json.find("\"cookie\": null") != std::string::npos);
+    CHECK(json.find("\"workers\": []\n") != std::string::npos);
+    CHECK(metrics(std::vector{balancer}, "1", MetricsFormat::prometheus)
+              .find("lbsticky_refused_total{balancer=\"empty\"} 0\n") != std::string::npos);
+}
+
+TEST_CASE("each format has its type", "[metrics]") {
+    CHECK(content_type(MetricsFormat::prometheus) == std::string("text/plain; version=0.0.4; charset=utf-8"));
+    CHECK(content_type(MetricsFormat::open_metrics) ==
+          std::string("application/openmetrics-text; version=1.0.0; charset=utf-8"));
+    CHECK(content_type(MetricsFormat::json) == std::string("application/json"));
+}
+
+}  // namespace lbsticky

@@ -1,0 +1,224 @@
+#include "core/panel.hpp"
+
+#include <vector>
+
+#include "catch.hpp"
+#include "report_support.hpp"
+
+namespace lbsticky {
+
+// clang-format off
+
+TEST_CASE("the panel of a balancer", "[panel]") {
+    CHECK(panel_html(shop(), false) == R"(<div class='lbsticky'>
+<h4>Session persistence</h4>
+<ul>
+<li>Session id: <code>JSESSIONID|jsessionid</code> <code>sid</code></li>
+<li>Own cookie: <code>lbsticky_shop; Path=/; HttpOnly</code>, given where it is needed, not signed: 20 given, 2 not understood</li>
+<li>Session ids without a known route: placed by consistent hashing: 41 requests</li>
+<li>Refused: 3 requests</li>
+</ul>
+<table role='table'><caption>Requests of each member, by affinity</caption>
+<thead><tr role='row'><th role='columnheader' scope='col'>Member</th><th role='columnheader' scope='col'>Status</th><th role='columnheader' scope='col'>Route</th><th role='columnheader' scope='col'>Cookie value</th><th role='columnheader' scope='col'>Share by weight</th><th role='columnheader' scope='col'>Share of new sessions</th><th role='columnheader' scope='col'>cookie</th><th role='columnheader' scope='col'>route</th><th role='columnheader' scope='col'>hash</th><th role='columnheader' scope='col'>new</th><th role='columnheader' scope='col'>failover</th><th role='columnheader' scope='col'>Moved away</th><th role='columnheader' scope='col'>Last sticky request</th></tr></thead>
+<tbody>
+<tr role='row'><th role='rowheader' scope='row'>http://10.0.0.1:8080</th><td role='cell' data-label='Status'>usable</td><td role='cell' data-label='Route'>node1</td><td role='cell' data-label='Cookie value'>.node1</td><td role='cell' data-label='Share by weight'><div class='bar'><div style='width:75.0%'></div></div>75.0%</td><td role='cell' data-label='Share of new sessions'><div class='bar'><div style='width:80.0%'></div></div>80.0%</td><td role='cell' data-label='cookie'>10</td><td role='cell' data-label='route'>20</td><td role='cell' data-label='hash'>30</td><td role='cell' data-label='new'>40</td><td role='cell' data-label='failover'>50</td><td role='cell' data-label='Moved away'>6</td><td role='cell' data-label='Last sticky request'>3 s ago</td></tr>
+<tr role='row'><th role='rowheader' scope='row'>http://10.0.0.2:8080</th><td role='cell' data-label='Status'>usable draining</td><td role='cell' data-label='Route'>node2</td><td role='cell' data-label='Cookie value'>.node2</td><td role='cell' data-label='Share by weight'><div class='bar'><div style='width:0.0%'></div></div>0.0%</td><td role='cell' data-label='Share of new sessions'><div class='bar'><div style='width:20.0%'></div></div>20.0%</td><td role='cell' data-label='cookie'>1</td><td role='cell' data-label='route'>2</td><td role='cell' data-label='hash'>3</td><td role='cell' data-label='new'>10</td><td role='cell' data-label='failover'>5</td><td role='cell' data-label='Moved away'>0</td><td role='cell' data-label='Last sticky request'>draining: no sticky request for 2 min</td></tr>
+<tr role='row'><th role='rowheader' scope='row'>http://10.0.0.3:8080</th><td role='cell' data-label='Status'>usable standby spare</td><td role='cell' data-label='Route'></td><td role='cell' data-label='Cookie value'>.0123456789abcdef</td><td role='cell' data-label='Share by weight'><div class='bar'><div style='width:25.0%'></div></div>25.0%</td><td role='cell' data-label='Share of new sessions'><div class='bar'><div style='width:0.0%'></div></div>0.0%</td><td role='cell' data-label='cookie'>0</td><td role='cell' data-label='route'>0</td><td role='cell' data-label='hash'>0</td><td role='cell' data-label='new'>0</td><td role='cell' data-label='failover'>0</td><td role='cell' data-label='Moved away'>0</td><td role='cell' data-label='Last sticky request'>never</td></tr>
+</tbody></table>
+</div>
+)");
+}
+
+TEST_CASE("nothing in a configuration can break out of the panel", "[panel]") {
+    CHECK(panel_html(hostile(), false) == R"(<div class='lbsticky'>
+<h4>Session persistence</h4>
+<ul>
+<li>Session id: <code>&lt;script&gt;</code></li>
+<li>Own cookie: <code>&quot;&gt;&lt;img&gt;; Path=/&lt;p&gt;</code>, given to every client, not signed: 0 given, 0 not understood</li>
+<li>Session ids without a known route: placed like new sessions: 0 requests</li>
+<li>Refused: 0 requests</li>
+</ul>
+<table role='table'><caption>Requests of each member, by affinity</caption>
+<thead><tr role='row'><th role='columnheader' scope='col'>Member</th><th role='columnheader' scope='col'>Status</th><th role='columnheader' scope='col'>Route</th><th role='columnheader' scope='col'>Cookie value</th><th role='columnheader' scope='col'>Share by weight</th><th role='columnheader' scope='col'>Share of new sessions</th><th role='columnheader' scope='col'>cookie</th><th role='columnheader' scope='col'>route</th><th role='columnheader' scope='col'>hash</th><th role='columnheader' scope='col'>new</th><th role='columnheader' scope='col'>failover</th><th role='columnheader' scope='col'>Moved away</th><th role='columnheader' scope='col'>Last sticky request</th></tr></thead>
+<tbody>
+<tr role='row'><th role='rowheader' scope='row'>http://&lt;u&gt;&#39;&quot;</th><td role='cell' data-label='Status'>draining in_error</td><td role='cell' data-label='Route'>&lt;/table&gt;&#65533;</td><td role='cell' data-label='Cookie value'>.&lt;/table&gt;</td><td role='cell' data-label='Share by weight'><div class='bar'><div style='width:0.0%'></div></div>0.0%</td><td role='cell' data-label='Share of new sessions'><div class='bar'><div style='width:0.0%'></div></div>0.0%</td><td role='cell' data-label='cookie'>0</td><td role='cell' data-label='route'>0</td><td role='cell' data-label='hash'>0</td><td role='cell' data-label='new'>0</td><td role='cell' data-label='failover'>0</td><td role='cell' data-label='Moved away'>0</td><td role='cell' data-label='Last sticky request'>draining: no sticky request ever</td></tr>
+</tbody></table>
+</div>
+)");
+}
+
+TEST_CASE("the panel of a balancer in XML", "[panel]") {
+    CHECK(panel_xml(shop()) == R"(<httpd:sticky>
+        <httpd:session>JSESSIONID|jsessionid</httpd:session>
+        <httpd:session>sid</httpd:session>
+        <httpd:hash>On</httpd:hash>
+        <httpd:cookie>lbsticky_shop</httpd:cookie>
+        <httpd:cookie_given>auto</httpd:cookie_given>
+        <httpd:cookie_attributes>; Path=/; HttpOnly</httpd:cookie_attributes>
+        <httpd:secret>Off</httpd:secret>
+        <httpd:refused>3</httpd:refused>
+        <httpd:cookies_issued>20</httpd:cookies_issued>
+        <httpd:cookies_unknown>2</httpd:cookies_unknown>
+        <httpd:unknown_routes>41</httpd:unknown_routes>
+        <httpd:member>
+            <httpd:name>http://10.0.0.1:8080</httpd:name>
+            <httpd:status>usable</httpd:status>
+            <httpd:route>node1</httpd:route>
+            <httpd:cookie_value>.node1</httpd:cookie_value>
+            <httpd:wanted>75.0%</httpd:wanted>
+            <httpd:new_sessions>80.0%</httpd:new_sessions>
+            <httpd:requests affinity='cookie'>10</httpd:requests>
+            <httpd:requests affinity='route'>20</httpd:requests>
+            <httpd:requests affinity='hash'>30</httpd:requests>
+            <httpd:requests affinity='new'>40</httpd:requests>
+            <httpd:requests affinity='failover'>50</httpd:requests>
+            <httpd:moved_away>6</httpd:moved_away>
+            <httpd:last_sticky_request_age>3</httpd:last_sticky_request_age>
+        </httpd:member>
+        <httpd:member>
+            <httpd:name>http://10.0.0.2:8080</httpd:name>
+            <httpd:status>usable draining</httpd:status>
+            <httpd:route>node2</httpd:route>
+            <httpd:cookie_value>.node2</httpd:cookie_value>
+            <httpd:wanted>0.0%</httpd:wanted>
+            <httpd:new_sessions>20.0%</httpd:new_sessions>
+            <httpd:requests affinity='cookie'>1</httpd:requests>
+            <httpd:requests affinity='route'>2</httpd:requests>
+            <httpd:requests affinity='hash'>3</httpd:requests>
+            <httpd:requests affinity='new'>10</httpd:requests>
+            <httpd:requests affinity='failover'>5</httpd:requests>
+            <httpd:moved_away>0</httpd:moved_away>
+            <httpd:last_sticky_request_age>125</httpd:last_sticky_request_age>
+        </httpd:member>
+        <httpd:member>
+            <httpd:name>http://10.0.0.3:8080</httpd:name>
+            <httpd:status>usable standby spare</httpd:status>
+            <httpd:route></httpd:route>
+            <httpd:cookie_value>.0123456789abcdef</httpd:cookie_value>
+            <httpd:wanted>25.0%</httpd:wanted>
+            <httpd:new_sessions>0.0%</httpd:new_sessions>
+            <httpd:requests affinity='cookie'>0</httpd:requests>
+            <httpd:requests affinity='route'>0</httpd:requests>
+            <httpd:requests affinity='hash'>0</httpd:requests>
+            <httpd:requests affinity='new'>0</httpd:requests>
+            <httpd:requests affinity='failover'>0</httpd:requests>
+            <httpd:moved_away>0</httpd:moved_away>
+        </httpd:member>
+      </httpd:sticky>)");
+}
+
+TEST_CASE("nothing in a configuration can break out of the XML", "[panel]") {
+    CHECK(panel_xml(hostile()) == R"(<httpd:sticky>
+        <httpd:session>&lt;script&gt;</httpd:session>
+        <httpd:hash>Off</httpd:hash>
+        <httpd:cookie>&quot;&gt;&lt;img&gt;</httpd:cookie>
+        <httpd:cookie_given>always</httpd:cookie_given>
+        <httpd:cookie_attributes>; Path=/&lt;p&gt;</httpd:cookie_attributes>
+        <httpd:secret>Off</httpd:secret>
+        <httpd:refused>0</httpd:refused>
+        <httpd:cookies_issued>0</httpd:cookies_issued>
+        <httpd:cookies_unknown>0</httpd:cookies_unknown>
+        <httpd:unknown_routes>0</httpd:unknown_routes>
+        <httpd:member>
+            <httpd:name>http://&lt;u&gt;&#39;&quot;</httpd:name>
+            <httpd:status>draining in_error</httpd:status>
+            <httpd:route>&lt;/table&gt;&#65533;</httpd:route>
+            <httpd:cookie_value>.&lt;/table&gt;</httpd:cookie_value>
+            <httpd:wanted>0.0%</httpd:wanted>
+            <httpd:new_sessions>0.0%</httpd:new_sessions>
+            <httpd:requests affinity='cookie'>0</httpd:requests>
+            <httpd:requests affinity='route'>0</httpd:requests>
+            <httpd:requests affinity='hash'>0</httpd:requests>
+            <httpd:requests affinity='new'>0</httpd:requests>
+            <httpd:requests affinity='failover'>0</httpd:requests>
+            <httpd:moved_away>0</httpd:moved_away>
+        </httpd:member>
+      </httpd:sticky>)");
+}
+
+TEST_CASE("a section of mod_status' page", "[panel]") {
+    CHECK(status_html(std::vector{shop(), hostile()}) == R"(<hr />
+<h2>Session persistence (lbmethod sticky)</h2>
+<table border='0'><tr><th>Balancer</th><th>cookie</th><th>route</th><th>hash</th><th>new</th><th>failover</th><th>Refused</th><th>Cookies given</th><th>Cookies not understood</th></tr>
+<tr><td>shop</td><td>11</td><td>23</td><td>33</td><td>52</td><td>55</td><td>3</td><td>20</td><td>2</td></tr>
+<tr><td>&lt;b&gt;&quot;&#39;&amp;\&#65533; (&quot;&lt;i&gt;)</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td></tr>
+</table>
+)");
+}
+
+TEST_CASE("lines of mod_status for machines", "[panel]") {
+    CHECK(status_lines(std::vector{shop(), hostile()}) == R"(StickyBalancer[0]Name: shop
+StickyBalancer[0]Cookie: 11
+StickyBalancer[0]Route: 23
+StickyBalancer[0]Hash: 33
+StickyBalancer[0]New: 52
+StickyBalancer[0]Failover: 55
+StickyBalancer[0]Refused: 3
+StickyBalancer[0]CookiesIssued: 20
+StickyBalancer[0]CookiesUnknown: 2
+StickyBalancer[1]Name: <b>\"'&\\\n (\"<i>)
+StickyBalancer[1]Cookie: 0
+StickyBalancer[1]Route: 0
+StickyBalancer[1]Hash: 0
+StickyBalancer[1]New: 0
+StickyBalancer[1]Failover: 0
+StickyBalancer[1]Refused: 0
+StickyBalancer[1]CookiesIssued: 0
+StickyBalancer[1]CookiesUnknown: 0
+)");
+}
+
+// clang-format on
+
+TEST_CASE("the first panel of a page has the style sheet, and is otherwise like all others", "[panel]") {
+    std::string with = panel_html(shop(), true);
+    const auto style = with.find("<style>");
+    const auto end = with.find("</style>\n");
+    REQUIRE((style != std::string::npos && end != std::string::npos));
+    const auto meta = with.find("<meta name='viewport'");
+    CHECK(meta < style);
+    with.erase(meta, end + 9 - meta);
+    CHECK(with == panel_html(shop(), false));
+}
+
+TEST_CASE("a balancer without anything has a panel too", "[panel]") {
+    const std::string html = panel_html({}, false);
+    CHECK(html.find("<li>Session id: none is looked for</li>") != std::string::npos);
+    CHECK(html.find("<li>Own cookie: none</li>") != std::string::npos);
+    CHECK(html.find("<td") == std::string::npos);
+    const std::string xml = panel_xml({});
+    CHECK(xml.find("cookie_given") == std::string::npos);
+    CHECK(xml.find("<httpd:member>") == std::string::npos);
+}
+
+TEST_CASE("with a secret nothing says what names a member", "[panel]") {
+    BalancerReport balancer = shop();
+    balancer.has_secret = true;
+    balancer.workers[0].cookie = "token";  // even if it were there
+    const std::string html = panel_html(balancer, false);
+    CHECK(html.find("signed with a secret") != std::string::npos);
+    CHECK(html.find("<td role='cell' data-label='Cookie value'>secret</td>") != std::string::npos);
+    CHECK(html.find("token") == std::string::npos);
+    const std::string xml = panel_xml(balancer);
+    CHECK(xml.find("<httpd:secret>On</httpd:secret>") != std::string::npos);
+    CHECK(xml.find("cookie_value") == std::string::npos);
+}
+
+TEST_CASE("how long ago something was is told in the largest unit that fits", "[panel]") {
+    for (const auto& [seconds, words] : {std::pair{0, "0 s"},
+                                         {59, "59 s"},
+                                         {60, "1 min"},
+                                         {3599, "59 min"},
+                                         {3600, "1 h"},
+                                         {86399, "23 h"},
+                                         {86400, "1 d"},
+                                         {8640000, "100 d"}}) {
+        BalancerReport balancer;
+        WorkerReport worker;
+        worker.counts.sticky_age = seconds;
+        balancer.add(worker);
+        CHECK(panel_html(balancer, false).find(">" + std::string(words) + " ago</td>") != std::string::npos);
+    }
+}
+
+}  // namespace lbsticky

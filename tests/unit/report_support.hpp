@@ -1,0 +1,70 @@
+// A balancer as the pages and formats are tested with: one with everything, and hostile names.
+#pragma once
+
+#include "core/report.hpp"
+
+namespace lbsticky {
+
+inline BalancerReport shop() {
+    BalancerReport balancer;
+    balancer.name = "shop";
+    balancer.sessions = {"JSESSIONID|jsessionid", "sid"};
+    balancer.cookie = "lbsticky_shop";
+    balancer.cookie_attributes = "; Path=/; HttpOnly";
+    balancer.refused = 3;
+    balancer.cookies_issued = 20;
+    balancer.cookies_unknown = 2;
+    balancer.unknown_routes = 41;
+    balancer.gone.requests = {0, 1, 0, 2, 0};
+    balancer.gone.moved_away = 5;
+
+    WorkerReport one;
+    one.url = "http://10.0.0.1:8080";
+    one.route = "node1";
+    one.cookie = ".node1";
+    one.status = usable;
+    one.factor = 300;
+    one.in_rotation = true;
+    one.counts = {{10, 20, 30, 40, 50}, 6, 3};
+    balancer.add(one);
+
+    WorkerReport two;
+    two.url = "http://10.0.0.2:8080";
+    two.route = "node2";
+    two.cookie = ".node2";
+    two.status = usable | draining;
+    two.factor = 100;
+    two.counts = {{1, 2, 3, 10, 5}, 0, 125};
+    balancer.add(two);
+
+    WorkerReport three;
+    three.url = "http://10.0.0.3:8080";
+    three.cookie = ".0123456789abcdef";
+    three.status = usable | standby | spare;
+    three.factor = 100;
+    three.in_rotation = true;
+    balancer.add(three);
+    return balancer;
+}
+
+// Everything in it that comes from a configuration tries to break out of where it stands.
+inline BalancerReport hostile() {
+    BalancerReport balancer;
+    balancer.name = "<b>\"'&\\\n";
+    balancer.server = "\"<i>";
+    balancer.sessions = {"<script>"};
+    balancer.cookie = "\"><img>";
+    balancer.cookie_attributes = "; Path=/<p>";
+    balancer.cookie_where_needed = false;
+    balancer.hash = false;
+    WorkerReport worker;
+    worker.url = "http://<u>'\"";
+    worker.route = "</table>\xE9";
+    worker.cookie = ".</table>";
+    worker.status = draining | in_error;
+    worker.factor = 100;
+    balancer.add(worker);
+    return balancer;
+}
+
+}  // namespace lbsticky
