@@ -50,11 +50,12 @@ Session read_session(std::string_view name, std::string_view value, char separat
         session.id = value.substr(0, value.size() - route->size() - (separator == '\0' ? 0 : 1));
         return session;
     }
-    const auto at = value.find(separator);
-    if (separator == '\0')
+    if (separator == '\0') {
         session.route = value;
-    else if (at != std::string_view::npos)
+    } else if (const auto at = value.find(separator); at != std::string_view::npos) {
         session.route = value.substr(at + 1);
+        if (at == 0) session.id = {};
+    }
     return session;
 }
 
@@ -112,11 +113,10 @@ Choice choose(const Question& question, Roster& roster, Tickets& tickets) {
     const Session& session = choice.session;
     if (named[0] || named[1]) {
         if (question.nofailover) return decided(std::nullopt, Affinity::refused);
-        // Neither the own cookie nor `ROUTEID=.node1` says whose session it is: all of them must not go to one worker.
-        const bool has_id = !session.id.empty() || question.client_address.empty();
-        return decided(roster.by_hash(has_id ? session.key() : question.client_address), Affinity::failover);
+        // Sessions of one worker that do not say whose they are must not all go to one other.
+        return decided(roster.by_hash(session.id.empty() ? question.client_address : session.id), Affinity::failover);
     }
-    if (session.exists() && question.hash) return decided(roster.by_hash(session.key()), Affinity::hash);
+    if (!session.id.empty() && question.hash) return decided(roster.by_hash(session.id), Affinity::hash);
     return decided(roster.by_rotation(tickets), Affinity::fresh);
 }
 

@@ -30,7 +30,7 @@ struct Question {
     std::string_view cookies;                 // the Cookie header, empty where there is none
     std::string_view url;                     // as the client sent it: path and query
     std::string_view cookie_name;             // of the balancer's own cookie; empty: it has none
-    std::string_view client_address;          // stands for the id where a request names a worker and nothing else
+    std::string_view client_address;          // stands for the id where a request names a worker and has no id
     std::span<const SessionName> names = {};  // where a session id may stand; the first one present counts
     char separator = '.';                     // between id and route; '\0': the whole value is the route
     bool nofailover = false;                  // rather refuse than send a session to another worker
@@ -39,16 +39,13 @@ struct Question {
 
 // The session id of a request, and the route in it.
 struct Session {
-    std::string_view name;              // of the cookie or parameter it was found in; empty: the request has no session
-    std::string_view value;             // all of it
-    std::string_view id;                // the value without separator and route, where a worker has that route
-    std::string_view route;             // the longest one that a worker has; else what follows the first separator
+    std::string_view name;   // of the cookie or parameter it was found in; empty: the request has no session
+    std::string_view value;  // all of it
+    std::string_view id;     // all of it but separator and route, if that is known; empty: it has only a route
+    std::string_view route;  // the longest one that a worker has; else what follows the first separator
     std::optional<std::size_t> worker;  // the worker with that route, if any; by preference one that can serve
 
     bool exists() const noexcept { return !name.empty(); }
-
-    // What consistent hashing places: the same for all requests of the session.
-    std::string_view key() const noexcept { return worker && !id.empty() ? id : value; }
 };
 
 // What a request says with the balancer's own cookie.

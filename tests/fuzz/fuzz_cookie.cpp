@@ -116,9 +116,10 @@ void check_session(const Session& session, char separator) {
             "id and route are of the value");
     const std::string_view longest = longest_known_route(session.value, separator);
     require(session.worker.has_value() == !longest.empty(), "a known route is found");
-    require(session.key().empty() == session.value.empty(), "a session has something that tells it from others");
     if (!session.worker) {
-        require(session.id == session.value, "without a known route all of it is the id");
+        const bool has_only_a_route = separator != '\0' && session.value.starts_with(separator);
+        require(session.id == (has_only_a_route ? std::string_view() : session.value),
+                "without a known route all of it is the id, unless nothing stands before the separator");
         return;
     }
     require(all[*session.worker].route == session.route, "the worker has that route");
@@ -126,7 +127,6 @@ void check_session(const Session& session, char separator) {
     const std::string middle = separator == '\0' ? std::string() : std::string(1, separator);
     require(std::string(session.id) + middle + std::string(longest) == session.value,
             "a value is id, separator and route");
-    require(session.key() == session.id || session.id.empty(), "the id tells a session from others");
 }
 
 void check_preference(const Session& session, std::string_view name, const std::vector<Cookie>& cookies,
