@@ -1,6 +1,7 @@
 """An httpd of its own for one test, and what curl gets from it."""
 
 import copy
+import itertools
 import json
 import os
 import pathlib
@@ -42,6 +43,18 @@ BACKEND_IS_DOWN = [
 ]
 
 
+def own_ports():
+    """Those of this process of pytest-xdist, again and again, from anywhere among them."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    share = 22000 // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    ports = list(range(10000 + number * share, 10000 + (number + 1) * share))
+    start = random.randrange(share)
+    return itertools.cycle(ports[start:] + ports[:start])
+
+
+PORTS = own_ports()
+
+
 def wait_until(condition, what, seconds=20):
     """Polls; returns what the condition returned, or fails after so many seconds."""
     deadline = time.monotonic() + seconds
@@ -55,11 +68,12 @@ def wait_until(condition, what, seconds=20):
 
 
 def free_port(host="127.0.0.1"):
-    """One of those that the system does not give to outgoing connections: nobody takes it while it is not listened on."""
+    """One of those that the system does not give to outgoing connections, nor a test that runs beside this one: nobody
+    takes it while it is not listened on."""
     while True:
         with socket.socket() as probe:
             try:
-                probe.bind((host, random.randrange(10000, 32000)))
+                probe.bind((host, next(PORTS)))
                 return probe.getsockname()[1]
             except OSError:
                 pass

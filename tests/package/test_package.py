@@ -185,6 +185,7 @@ def test_the_example_in_its_configuration_file_works_once_uncommented(installed)
     assert start
     text = before + (start + example).replace("    #", "    ")
     installed.run("a2enmod", MODULE, "proxy_http")
+    installed.write("/etc/apache2/lbsticky.secret", "x" * 32).chmod(0o640)
     installed.write(CONF, text)
     installed.run("apache2ctl", "configtest")
     # It was not a comment that passed.
