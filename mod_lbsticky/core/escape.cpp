@@ -2,7 +2,6 @@
 
 #include <array>
 #include <cstdint>
-#include <cstdio>
 
 namespace lbsticky {
 namespace {
@@ -84,9 +83,8 @@ std::string escape_json(std::string_view text) {
             escaped += '\\';
             escaped += static_cast<char>(c);
         } else if (is_control(c)) {
-            std::array<char, 8> code{};
-            std::snprintf(code.data(), code.size(), "\\u%04x", static_cast<unsigned>(c));
-            escaped += code.data();
+            constexpr std::string_view digits = "0123456789abcdef";
+            escaped.append("\\u00").append({digits[c >> 4], digits[c & 15]});  // none is above 0x9f
         } else {
             append_utf8(escaped, c);
         }

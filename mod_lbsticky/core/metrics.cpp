@@ -1,7 +1,7 @@
 #include "core/metrics.hpp"
 
 #include <array>
-#include <cstdio>
+#include <charconv>
 
 #include "core/escape.hpp"
 
@@ -10,9 +10,9 @@ namespace {
 
 std::string ratio(std::uint64_t part, std::uint64_t whole) {
     std::array<char, 32> text{};
-    std::snprintf(text.data(), text.size(), "%.6g",
-                  whole == 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(whole));
-    return text.data();
+    const double value = whole == 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(whole);
+    return {text.data(),
+            std::to_chars(text.data(), text.data() + text.size(), value, std::chars_format::general, 6).ptr};
 }
 
 std::string word(std::size_t affinity) {
@@ -127,6 +127,10 @@ std::string exposition(std::span<const BalancerReport> balancers, std::string_vi
         const auto age = worker.counts.sticky_age;
         out.sample(labels, age ? std::to_string(*age) : "+Inf");
     });
+    out.family("lbsticky_worker_busy", "gauge", "Requests that a worker is serving now, as mod_proxy counts them.");
+    out.each_worker([&](const std::string& labels, const BalancerReport&, const WorkerReport& worker) {
+        out.sample(labels, std::to_string(worker.busy));
+    });
     out.family("lbsticky_worker_status", "gauge", "Whether a status flag of a worker is set.");
     out.each_worker([&](const std::string& labels, const BalancerReport&, const WorkerReport& worker) {
         for (std::size_t i = 0; i < status_words.size(); ++i)
@@ -160,7 +164,7 @@ std::string json_of(const BalancerReport& balancer, const WorkerReport& worker) 
         first = false;
     }
     text += "], \"weight_ratio\": " + ratio(worker.weight(), balancer.weights) + ", " + members_of(worker.counts) +
-            ", \"last_sticky_request_age_seconds\": ";
+            ", \"busy\": " + std::to_string(worker.busy) + ", \"last_sticky_request_age_seconds\": ";
     return text + (worker.counts.sticky_age ? std::to_string(*worker.counts.sticky_age) : "null") + "}";
 }
 

@@ -1,7 +1,7 @@
 #include "core/panel.hpp"
 
 #include <array>
-#include <cstdio>
+#include <charconv>
 
 #include "core/escape.hpp"
 
@@ -30,9 +30,9 @@ constexpr std::string_view viewport = "<meta name='viewport' content='width=devi
 
 std::string percent(std::uint64_t part, std::uint64_t whole) {
     std::array<char, 32> text{};
-    std::snprintf(text.data(), text.size(), "%.1f%%",
-                  whole == 0 ? 0.0 : 100.0 * static_cast<double>(part) / static_cast<double>(whole));
-    return text.data();
+    const double value = whole == 0 ? 0.0 : 100.0 * static_cast<double>(part) / static_cast<double>(whole);
+    const auto end = std::to_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed, 1).ptr;
+    return std::string(text.data(), end) + "%";
 }
 
 // "59 s", "59 min", "23 h", "9 d".

@@ -50,6 +50,7 @@ struct WorkerReport {
     unsigned status = 0;       // of StatusFlag
     std::uint32_t factor = 0;  // in hundredths
     bool in_rotation = false;  // has a share of the new sessions
+    std::uint64_t busy = 0;    // requests that it is serving now
     Counts counts;
 
     std::uint32_t weight() const noexcept { return in_rotation ? factor : 0; }

@@ -59,8 +59,13 @@ public:
     std::atomic<std::uint64_t>& unknown_routes() noexcept { return unknown_routes_; }
 
     // Gives a slot to the worker with that URL. False if there is no such slot or it is another worker's: httpd never
-    // gives a slot away while it runs, so that is so only when the configuration has changed.
+    // gives a slot away while it runs, so that is so only after a restart.
     bool claim(std::size_t slot, std::string_view url) noexcept;
+
+    // Whether a slot is somebody's. O(1).
+    bool is_claimed(std::size_t slot) const noexcept {
+        return slot < slots_ && tallies()[slot].owner.load(std::memory_order_relaxed) != 0;
+    }
 
     // The tally of a slot; nothing for a slot that is not there. O(1).
     WorkerTally* tally(std::size_t slot) noexcept { return slot < slots_ ? &tallies()[slot] : nullptr; }

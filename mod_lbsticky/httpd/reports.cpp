@@ -85,6 +85,7 @@ BalancerReport report_of(proxy_balancer& balancer, server_rec* server) {
         line.route = reading.route;
         if (!report.has_secret && !reading.cookies.empty()) line.cookie = reading.cookies.front();
         line.status = status_of(worker);
+        line.busy = worker.s->busy;
         line.factor = reading.factor;
         line.in_rotation = in_rotation[i];
         const auto slot = static_cast<std::size_t>(worker.s->index);

@@ -103,8 +103,12 @@ proxy_worker* Request::decide(proxy_balancer& balancer, request_rec* r) {
     proxy_worker* worker = choice.worker ? live.worker(*choice.worker) : nullptr;
     note_cookie(*own, question, *roster, choice, r);
     const auto moved_from = choice.moved_from();
-    decision_ = Decision{worker, choice.affinity, choice.session, moved_from ? live.worker(*moved_from) : nullptr,
-                         choice.session.exists() && !choice.session.worker};
+    decision_ = Decision{worker,
+                         choice.affinity,
+                         choice.session,
+                         moved_from ? live.worker(*moved_from) : nullptr,
+                         choice.session.exists() && !choice.session.worker,
+                         choice.cookie.present && !choice.cookie.worker};
     if (choice.affinity != Affinity::refused) return worker;
     // Null would mean that nobody can serve, for which mod_proxy_balancer may wait: choose_worker() refuses.
     return live.worker(choice.looked_at().front());
@@ -143,6 +147,7 @@ Decision Request::decided_by_httpd(Balancer& own, proxy_balancer& balancer, prox
             choice.worker = own.roster.index_of(*chosen);
             choice.session = find_session(question, roster);
             choice.cookie = find_own_cookie(question, roster);
+            decision.unknown_cookie = choice.cookie.present && !choice.cookie.worker;
             note_cookie(own, question, roster, choice, r);
         }
         return 0;
@@ -175,7 +180,7 @@ void Request::conclude(proxy_balancer& balancer, proxy_worker* chosen, request_r
         set_variable(r, "BALANCER_ROUTE_CHANGED", !chosen || stays ? "" : "1");
     }
 
-    count(*own, decision, r);
+    note_counts(*own, decision, r);
     if (chosen && !own->cookie_name.empty()) give_cookie(*own, balancer, r);
     if (APLOG_R_IS_LEVEL(r, APLOG_DEBUG)) log_choice(balancer, decision, r);
 }
@@ -185,8 +190,6 @@ void Request::note_cookie(Balancer& own, const Question& question, const Roster&
                           request_rec* r) {
     cookie_.value = nullptr;
     if (own.cookie_name.empty()) return;
-    if (choice.cookie.present && !choice.cookie.worker && failed_.empty())
-        own.shared.cookies_unknown().fetch_add(1, std::memory_order_relaxed);
     if (!choice.worker) return;
 
     const auto& values = roster.workers()[*choice.worker].cookies;
@@ -217,26 +220,23 @@ void Request::give_cookie(Balancer& own, proxy_balancer& balancer, request_rec* 
     set_on_upgrade(r, cookie_);
 }
 
-void Request::count(Balancer& own, const Decision& decision, const request_rec* r) noexcept {
+// A request is counted once, when it has ended: for the worker that was asked last, whoever was asked before.
+void Request::note_counts(Balancer& own, const Decision& decision, const request_rec* r) noexcept {
     const auto tally_of = [&own](const proxy_worker* worker) {
         return worker ? own.shared.tally(static_cast<std::size_t>(worker->s->index)) : nullptr;
     };
-    // A worker that did not answer did not serve: what was counted when it was chosen is taken back.
-    const auto instead_of = [](std::atomic<std::uint64_t>*& before, std::atomic<std::uint64_t>* now) {
-        if (before) before->fetch_sub(1, std::memory_order_relaxed);
-        if (now) now->fetch_add(1, std::memory_order_relaxed);
-        before = now;
-    };
     WorkerTally* chosen = tally_of(decision.worker);
     WorkerTally* wanted = tally_of(decision.moved_from);
-    if (decision.affinity == Affinity::refused)
-        instead_of(counted_, &own.shared.refused());
-    else
-        instead_of(counted_, chosen ? &chosen->of(decision.affinity) : nullptr);
-    instead_of(moved_, wanted ? &wanted->moved_away : nullptr);
+    served_ = chosen ? &chosen->of(decision.affinity) : nullptr;
+    if (decision.affinity == Affinity::refused) served_ = &own.shared.refused();
+    moved_ = wanted ? &wanted->moved_away : nullptr;
+
     if (chosen && is_sticky(decision.affinity))
         chosen->last_sticky.store(static_cast<std::uint64_t>(r->request_time), std::memory_order_relaxed);
-    if (decision.unknown_route && failed_.empty()) own.shared.unknown_routes().fetch_add(1, std::memory_order_relaxed);
+    if (failed_.empty()) {
+        if (decision.unknown_route) own.shared.unknown_routes().fetch_add(1, std::memory_order_relaxed);
+        if (decision.unknown_cookie) own.shared.cookies_unknown().fetch_add(1, std::memory_order_relaxed);
+    }
 }
 
 void Request::choose_worker(proxy_worker** worker, proxy_balancer** balancer, request_rec* r, proxy_server_conf* conf,
@@ -292,6 +292,8 @@ int Request::pre_request(proxy_worker** worker, proxy_balancer** balancer, reque
 int Request::request_status(int*, request_rec* r) noexcept {
     const auto* request = static_cast<Request*>(ap_get_module_config(r->request_config, &lbmethod_sticky_module));
     if (!request) return DECLINED;
+    if (request->served_) request->served_->fetch_add(1, std::memory_order_relaxed);
+    if (request->moved_) request->moved_->fetch_add(1, std::memory_order_relaxed);
     if (request->is_stripped_) apr_table_setn(r->headers_in, "Cookie", request->cookies_);
     if (r->status == HTTP_SWITCHING_PROTOCOLS) count_upgrade(request->cookie_);
     return DECLINED;

@@ -21,6 +21,7 @@ struct Decision {
     Session session;
     proxy_worker* moved_from = nullptr;  // whom the request wanted and could not have
     bool unknown_route = false;          // its session id carries no route, or one that nobody has
+    bool unknown_cookie = false;         // the balancer's own cookie names nobody
 };
 
 // What this module remembers of a request as long as it lasts. One thread at a time has a request.
@@ -34,8 +35,8 @@ public:
     static int pre_request(proxy_worker** worker, proxy_balancer** balancer, request_rec* r, proxy_server_conf* conf,
                            char** url) noexcept;
 
-    // The hook that mod_proxy runs when it is done with a request, whatever came of it: what follows, the access log
-    // first of all, finds the request as the client sent it.
+    // The hook that mod_proxy runs when it is done with a request, whatever came of it: the request is counted, and
+    // what follows, the access log first of all, finds it as the client sent it.
     static int request_status(int* status, request_rec* r) noexcept;
 
     // Decides who serves the request, nobody being null, and remembers why. For the lbmethod's finder: needs the
@@ -55,17 +56,17 @@ private:
     void give_cookie(Balancer& own, proxy_balancer& balancer, request_rec* r);
     static void refuse(const proxy_balancer& balancer, const proxy_worker& named, request_rec* r);
     void conclude(proxy_balancer& balancer, proxy_worker* chosen, request_rec* r);
-    void count(Balancer& own, const Decision& decision, const request_rec* r) noexcept;
+    void note_counts(Balancer& own, const Decision& decision, const request_rec* r) noexcept;
 
-    bool inside_ = false;                            // choose_worker() lets mod_proxy_balancer's hook run
-    std::vector<const proxy_worker*> failed_;        // asked for this request, in vain
-    std::optional<Decision> decision_;               // what the finder decided, if it was asked
-    const char* cookies_ = nullptr;                  // the Cookie header as the client sent it
-    CookieToSet cookie_;                             // what the client is to be given
-    bool has_filter_ = false;                        // the response passes the filter that gives it
-    bool is_stripped_ = false;                       // the Cookie header lacks the balancer's own
-    std::atomic<std::uint64_t>* counted_ = nullptr;  // where the request was counted
-    std::atomic<std::uint64_t>* moved_ = nullptr;    // where it was counted as one that had to move
+    bool inside_ = false;                           // choose_worker() lets mod_proxy_balancer's hook run
+    std::vector<const proxy_worker*> failed_;       // asked for this request, in vain
+    std::optional<Decision> decision_;              // what the finder decided, if it was asked
+    const char* cookies_ = nullptr;                 // the Cookie header as the client sent it
+    CookieToSet cookie_;                            // what the client is to be given
+    bool has_filter_ = false;                       // the response passes the filter that gives it
+    bool is_stripped_ = false;                      // the Cookie header lacks the balancer's own
+    std::atomic<std::uint64_t>* served_ = nullptr;  // what counts the request when it has ended
+    std::atomic<std::uint64_t>* moved_ = nullptr;   // and what counts that it had to move
 };
 
 }  // namespace lbsticky

@@ -61,7 +61,7 @@ bool is_needed(const request_rec* r, const CookieToSet& cookie, Balancer& own) {
     for (const SessionName& name : own.session_names(from_stickysession)) {
         if (const auto value = given_by_member(r, name.cookie)) {
             const ThreadLock lock(*cookie.balancer);
-            const Roster& roster = own.roster.current(r->request_time, r->server);
+            const Roster& roster = own.roster.current(apr_time_now(), r->server);  // the request may be old
             return !read_session(name.cookie, *value, own.httpds.s->sticky_separator, roster).worker;
         }
         if (cookie.session == name.cookie || cookie.session == name.parameter) return cookie.needed_by_request;

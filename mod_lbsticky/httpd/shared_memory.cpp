@@ -3,6 +3,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 extern "C" {
 #include "apr_hash.h"
@@ -48,12 +49,19 @@ Segment* create(std::size_t slots, apr_pool_t* process) {
     return segment;
 }
 
-bool claim_all(SharedState& state, const proxy_balancer& balancer) noexcept {
+// Whether the slots now belong to the balancer's workers, and to nobody else: not to one that was added in
+// balancer-manager and is gone.
+bool claim_all(SharedState& state, const proxy_balancer& balancer) {
     const apr_array_header_t* workers = balancer.workers;
+    std::vector<bool> has_worker(static_cast<std::size_t>(balancer.max_workers));
     for (int i = 0; i < workers->nelts; ++i) {
         const proxy_worker_shared* worker = APR_ARRAY_IDX(workers, i, proxy_worker*)->s;
-        if (!state.claim(static_cast<std::size_t>(worker->index), worker->name_ex)) return false;
+        const auto slot = static_cast<std::size_t>(worker->index);
+        if (!state.claim(slot, worker->name_ex)) return false;
+        has_worker[slot] = true;
     }
+    for (std::size_t slot = 0; slot < has_worker.size(); ++slot)
+        if (!has_worker[slot] && state.is_claimed(slot)) return false;
     return true;
 }
 

@@ -61,11 +61,25 @@ void warn_of_routes(const proxy_balancer& balancer, const Settings& settings, se
                      without_route, balancer.workers->nelts, first_without_route);
 }
 
+void warn_of_cookie(const proxy_balancer& balancer, const Settings& settings, server_rec* server) {
+    const CookieSettings cookie = settings.cookie.value_or(CookieSettings{});
+    if (settings.secrets && cookie.given == CookieSettings::Given::never)
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, server,
+                     "%s: LBStickySecretFile has no effect as long as LBStickyCookie is off", balancer.s->name);
+    if (!settings.session_names) return;
+    for (const SessionName& name : *settings.session_names)
+        if (name.cookie == cookie.name)
+            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, server,
+                         "%s: LBStickyCookie %s has the name of the application's session, which members will not see",
+                         balancer.s->name, cookie.name.c_str());
+}
+
 void warn_of_balancer(const proxy_balancer& balancer, const proxy_server_conf& configuration, server_rec* server) {
     const Settings settings = settings_for(balancer, configuration);
-    if (is_ours(balancer))
+    if (is_ours(balancer)) {
         warn_of_routes(balancer, settings, server);
-    else if (settings.any())
+        warn_of_cookie(balancer, settings, server);
+    } else if (settings.any())
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, server,
                      "%s: its LBSticky directives have no effect as long as its lbmethod is %s, not sticky",
                      balancer.s->name, balancer.s->lbpname);

@@ -331,6 +331,9 @@ WARNED_OF = {
     "a route with a blank": (cluster(f'{A} "route=a b"', settings=STICKY), [unusable("a b", " ")]),
     "a route with a semicolon": (cluster(f"{A} route=a;b", settings=STICKY), [unusable("a;b", ";")]),
     "a route with a comma": (cluster(f"{A} route=a,b", settings=STICKY), [unusable("a,b", ",")]),
+    "the application's session as the balancer's cookie": (
+        cluster(A, more="LBStickySession A S\nLBStickyCookie S"),
+        ["balancer://mycluster: LBStickyCookie S has the name of the application's session, which members will not see"]),
     "a directive for another method": (cluster(A, settings="lbmethod=byrequests", more="LBStickyHash off"),
                                        [no_effect()]),
     "a directive for the default method": (section(f"BalancerMember {A}", "LBStickySession S"), [no_effect()]),
@@ -371,6 +374,15 @@ def test_httpd_warns_once_of_what_cannot_work_as_written(httpd, configuration, s
     assert sorted(warnings(server.log())) == sorted(said), "in the error log"
     code, output = server.check_configuration()
     assert code == 0 and sorted(warnings(output)) == sorted(said)
+
+
+def test_httpd_warns_of_a_secret_for_no_cookie(httpd, tmp_path):
+    secret = tmp_path / "secret"
+    secret.touch(0o640)
+    secret.write_text("x" * 32)
+    said = "balancer://mycluster: LBStickySecretFile has no effect as long as LBStickyCookie is off"
+    server = httpd(cluster(A, more=f"LBStickyCookie off\nLBStickySecretFile {secret}"), expected=[re.escape(said)])
+    assert warnings(server.log()) == [said]
 
 
 # What it is: the configuration.

@@ -13,7 +13,7 @@ import xml.etree.ElementTree
 
 import pytest
 
-from server import BACKEND_IS_DOWN, STATUS, by_either, cluster, free_port
+from server import BACKEND_IS_DOWN, MANAGER, STATUS, by_either, cluster, free_port, wait_until
 from test_graceful_restart import restart
 
 SESSION = "JSESSIONID=12345"
@@ -538,7 +538,8 @@ def test_json_has_just_the_keys_that_scripts_rely_on(httpd, backends):
     assert set(report["cookie"]) == {"name", "given", "attributes", "secret"}
     assert set(report["gone"]) == {"requests", "moved_away"}
     assert [set(worker) for worker in report["workers"]] == [
-        {"url", "route", "status", "weight_ratio", "requests", "moved_away", "last_sticky_request_age_seconds"}] * 2
+        {"url", "route", "status", "weight_ratio", "requests", "moved_away", "busy",
+         "last_sticky_request_age_seconds"}] * 2
     assert set(report["workers"][0]["requests"]) == {"cookie", "route", "hash", "new", "failover"}
     assert server.report("off")["cookie"] is None and server.report("off")["workers"] == []
 
@@ -706,6 +707,31 @@ def test_the_drain_script_waits_until_the_sessions_of_the_member_have_ended(http
     assert {(answer.affinity, answer.body) for answer in answers} == {("cookie", "backend2")}
     assert server.report()["workers"][1]["status"] == ["usable", "draining"]
     assert set(server.bodies(4)) == {"backend1"}
+
+
+def test_the_drain_script_drains_a_member_of_a_virtual_host(httpd, backends, drain):
+    members = backends(2)
+    (port,), host = virtual_hosts(MANAGER + cluster(*members_of(members)), "a.example")
+    server = httpd(STATUS + host).at(port)
+    script = drain(server.url, "mycluster", members[1].url, 0)
+    assert script.communicate(timeout=60) == (f"{members[1].url} is safe to stop\n", "")
+
+
+def test_the_drain_script_waits_for_a_request_that_takes_long(httpd, backends, drain):
+    members = backends(2)
+    server = httpd(ACCESS_LOG + STATUS + cluster(*members_of(members)))
+    members[1].gate.clear()
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        request = pool.submit(server.curl, cookie=f"{OWN}=.node2")
+        wait_until(lambda: server.report()["workers"][1]["busy"] == 1, "the member is busy")
+        script = drain(server.url, "mycluster", members[1].url, 0)
+        looks = (server.folder / "access.log").read_text().count("/lbsticky-status")
+        wait_until(lambda: (server.folder / "access.log").read_text().count("/lbsticky-status") > looks + 1,
+                   "the script has looked twice")
+        assert script.poll() is None
+        members[1].gate.set()
+        assert request.result().body == "backend2"
+    assert script.communicate(timeout=60)[0] == f"{members[1].url} is safe to stop\n"
 
 
 def test_the_drain_script_touches_nothing_but_its_member(httpd, backends, drain):

@@ -25,6 +25,7 @@ inline BalancerReport shop() {
     one.status = usable;
     one.factor = 300;
     one.in_rotation = true;
+    one.busy = 4;
     one.counts = {{10, 20, 30, 40, 50}, 6, 3};
     balancer.add(one);
 
