@@ -1,5 +1,8 @@
 #include "core/affinity.hpp"
 
+#include <tuple>
+#include <utility>
+
 namespace lbsticky {
 namespace {
 
@@ -90,34 +93,39 @@ OwnCookie find_own_cookie(const Question& question, const Roster& roster) noexce
     return found;
 }
 
-Choice choose(const Question& question, Roster& roster, Tickets& tickets) {
-    Choice choice;
-    choice.session = find_session(question, roster);
-    const auto decided = [&choice](std::optional<std::size_t> worker, Affinity affinity) {
-        choice.worker = worker;
-        choice.affinity = affinity;
-        return choice;
-    };
+namespace {
 
-    choice.cookie = find_own_cookie(question, roster);
-    const std::array named{choice.session.worker, choice.cookie.worker};
+// The table itself. What it looks at is noted in the choice.
+std::pair<std::optional<std::size_t>, Affinity> decided(const Question& question, Roster& roster, Tickets& tickets,
+                                                        Choice& choice) {
+    const Session& session = choice.session;
+    const std::array named{session.worker, choice.cookie.worker};
     constexpr std::array by{Affinity::route, Affinity::cookie};
 
     for (std::size_t i = 0; i < named.size(); ++i)
         if (named[i])
-            if (const auto worker = serving(roster, *named[i], &choice)) return decided(worker, by[i]);
+            if (const auto worker = serving(roster, *named[i], &choice)) return {worker, by[i]};
     for (const auto& unable : named)
         if (unable)
-            if (const auto worker = redirected(roster, *unable, choice)) return decided(worker, Affinity::failover);
+            if (const auto worker = redirected(roster, *unable, choice)) return {worker, Affinity::failover};
 
-    const Session& session = choice.session;
     if (named[0] || named[1]) {
-        if (question.nofailover) return decided(std::nullopt, Affinity::refused);
+        if (question.nofailover) return {std::nullopt, Affinity::refused};
         // Sessions of one worker that do not say whose they are must not all go to one other.
-        return decided(roster.by_hash(session.id.empty() ? question.client_address : session.id), Affinity::failover);
+        return {roster.by_hash(session.id.empty() ? question.client_address : session.id), Affinity::failover};
     }
-    if (!session.id.empty() && question.hash) return decided(roster.by_hash(session.id), Affinity::hash);
-    return decided(roster.by_rotation(tickets), Affinity::fresh);
+    if (!session.id.empty() && question.hash) return {roster.by_hash(session.id), Affinity::hash};
+    return {roster.by_rotation(tickets), Affinity::fresh};
+}
+
+}  // namespace
+
+Choice choose(const Question& question, Roster& roster, Tickets& tickets) {
+    Choice choice;
+    choice.session = find_session(question, roster);
+    choice.cookie = find_own_cookie(question, roster);
+    std::tie(choice.worker, choice.affinity) = decided(question, roster, tickets, choice);
+    return choice;
 }
 
 }  // namespace lbsticky

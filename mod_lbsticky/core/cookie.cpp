@@ -34,9 +34,8 @@ std::optional<std::string_view> CookieReader::next() noexcept {
 
         do ++value;
         while (value < header_.size() && is_blank(header_[value]));
-        end_ = static_cast<std::size_t>(
-            std::find_if(header_.begin() + static_cast<std::ptrdiff_t>(value), header_.end(), is_separator) -
-            header_.begin());
+        end_ = value + std::min(header_.substr(value).find(';'), header_.size() - value);
+        end_ = value + std::min(header_.substr(value, end_ - value).find(','), end_ - value);
         std::size_t value_end = end_;
         while (value_end > value && is_blank(header_[value_end - 1])) --value_end;
         return unquoted(header_.substr(value, value_end - value));

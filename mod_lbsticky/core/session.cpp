@@ -5,17 +5,9 @@
 namespace lbsticky {
 namespace {
 
-// If the piece is `name=value` with a value: that value.
-std::optional<std::string_view> value_of(std::string_view piece, std::string_view name) noexcept {
-    if (piece.size() < name.size() + 2 || piece[name.size()] != '=' || !piece.starts_with(name)) return std::nullopt;
-    return piece.substr(name.size() + 1);
-}
-
-// A piece of a query ends at any of these: `&` as forms have it, `;` as W3C recommended once, and `?` as in URLs that
-// were put together carelessly.
-bool ends_pair(char c) noexcept {
-    return c == '&' || c == ';' || c == '?';
-}
+// In a query pairs end at any of these: `&` as forms have it, `;` as W3C recommended once, and `?` as in URLs that were
+// put together carelessly.
+constexpr std::string_view between_pairs = "&;?";
 
 }  // namespace
 
@@ -30,18 +22,18 @@ std::optional<SessionName> parse_session_name(std::string_view text) noexcept {
 
 std::optional<std::string_view> find_parameter(std::string_view url, std::string_view name) noexcept {
     if (name.empty()) return std::nullopt;
-    const auto question = std::min(url.find('?'), url.size());
-    const std::string_view path = url.substr(0, question);
-    for (auto at = path.find(';'); at != std::string_view::npos; at = path.find(';', at + 1)) {
-        const std::string_view rest = path.substr(at + 1);
-        const auto end = std::find_if(rest.begin(), rest.end(), [](char c) { return c == ';' || c == '/'; });
-        if (const auto value = value_of({rest.begin(), end}, name)) return value;
-    }
-    for (std::string_view query = url.substr(question); !query.empty();) {
-        query.remove_prefix(1);  // what ended the piece before
-        const std::string_view piece(query.begin(), std::find_if(query.begin(), query.end(), ends_pair));
-        if (const auto value = value_of(piece, name)) return value;
-        query.remove_prefix(piece.size());
+    // Looks for the name, then at what stands around it: most URLs do not hold it.
+    std::size_t question = 0;
+    for (auto at = url.find(name); at != std::string_view::npos; at = url.find(name, at + name.size())) {
+        const std::size_t value = at + name.size() + 1;
+        if (at == 0 || value >= url.size() || url[value - 1] != '=') continue;
+        if (question == 0) question = std::min(url.find('?'), url.size());
+        const bool in_path = at < question;
+        const std::string_view separators = in_path ? ";" : between_pairs;
+        if (separators.find(url[at - 1]) == std::string_view::npos) continue;
+        if (!in_path && name.find('&') != std::string_view::npos) continue;
+        const auto end = url.find_first_of(in_path ? ";/?" : between_pairs, value);
+        if (end != value) return url.substr(value, end - value);
     }
     return std::nullopt;
 }

@@ -40,12 +40,16 @@ Worker reading_of(const proxy_worker& worker) {
     return reading;
 }
 
-// The same as reading_of(worker) == reading, without the strings it would make.
-bool still_reads(const proxy_worker& worker, const Worker& reading) noexcept {
+bool has_status(const proxy_worker& worker, const Worker& reading) noexcept {
     const unsigned status = status_of(worker);
     return is_usable(status) == reading.usable && !!(status & PROXY_WORKER_DRAIN) == reading.draining &&
            !!(status & PROXY_WORKER_HOT_SPARE) == reading.spare &&
-           !!(status & PROXY_WORKER_HOT_STANDBY) == reading.standby && worker.s->lbset == reading.lbset &&
+           !!(status & PROXY_WORKER_HOT_STANDBY) == reading.standby;
+}
+
+// The same as reading_of(worker) == reading, without the strings it would make.
+bool still_reads(const proxy_worker& worker, const Worker& reading) noexcept {
+    return has_status(worker, reading) && worker.s->lbset == reading.lbset &&
            static_cast<std::uint32_t>(std::max(worker.s->lbfactor, 1)) == reading.factor &&
            reading.route == worker.s->route && reading.redirect == worker.s->redirect;
 }
@@ -108,10 +112,12 @@ bool LiveRoster::still_true(const Choice& choice, server_rec* server) noexcept {
     const auto check = [&](std::size_t index) {
         if (status_of(*workers_[index]) & PROXY_WORKER_IN_ERROR)
             mod_proxy.retry_worker("BALANCER", workers_[index], server);
-        return still_reads(*workers_[index], roster_->workers()[index]);
+        return has_status(*workers_[index], roster_->workers()[index]);
     };
     const auto looked_at = choice.looked_at();
-    return std::all_of(looked_at.begin(), looked_at.end(), check) && (!choice.worker || check(*choice.worker));
+    if (!std::all_of(looked_at.begin(), looked_at.end(), check)) return false;
+    // The last one looked at is the one chosen, if its own session chose it.
+    return !choice.worker || (!looked_at.empty() && looked_at.back() == *choice.worker) || check(*choice.worker);
 }
 
 std::optional<std::size_t> LiveRoster::index_of(const proxy_worker& worker) const noexcept {
@@ -120,7 +126,7 @@ std::optional<std::size_t> LiveRoster::index_of(const proxy_worker& worker) cons
     return static_cast<std::size_t>(found - workers_.begin());
 }
 
-std::unique_ptr<Roster> LiveRoster::without(const std::vector<const proxy_worker*>& workers) const {
+std::unique_ptr<Roster> LiveRoster::without(std::span<const proxy_worker* const> workers) const {
     std::vector<Worker> readings = roster_->workers();
     bool different = false;
     for (std::size_t i = 0; i < readings.size(); ++i) {

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "core/roster.hpp"
@@ -15,7 +16,7 @@ namespace lbsticky {
 // One process' reading of the workers of one balancer. httpd changes their state in shared memory without a stamp, so
 // a reading is trusted only as far as it was checked:
 //
-//   - what a choice rests on is read again before the choice counts: still_true();
+//   - the status of the workers that a choice rests on is read again before the choice counts: still_true();
 //   - workers that could not serve are looked at again with each request, a few at a time;
 //   - everything is read again when the shared generation was raised (balancer-manager) or a worker came;
 //   - everything is compared once a second, for changes made by other modules.
@@ -37,11 +38,12 @@ public:
     // there was. Throws as current() does.
     Roster& read_again(server_rec* server);
 
-    // Whether the worker chosen and those looked at are still as the roster says. The workers are indexes into it.
+    // Whether the worker chosen and those looked at still have the status that the roster says; all else about them is
+    // changed in balancer-manager alone, which says so. The workers are indexes into it.
     bool still_true(const Choice& choice, server_rec* server) noexcept;
 
     // The current roster with these workers unable to serve; null if they are so already. Throws as current() does.
-    std::unique_ptr<Roster> without(const std::vector<const proxy_worker*>& workers) const;
+    std::unique_ptr<Roster> without(std::span<const proxy_worker* const> workers) const;
 
     // httpd's worker at an index of the roster.
     proxy_worker* worker(std::size_t index) const noexcept { return workers_[index]; }

@@ -2,6 +2,7 @@
 
 #include <new>
 #include <stdexcept>
+#include <type_traits>
 
 #include "httpd/balancer.hpp"
 #include "httpd/guard.hpp"
@@ -57,11 +58,7 @@ Request& Request::of(request_rec* r) {
     if (auto* known = static_cast<Request*>(ap_get_module_config(r->request_config, &lbmethod_sticky_module)))
         return *known;
     auto* request = new (apr_palloc(r->pool, sizeof(Request))) Request;
-    const auto destroy = [](void* object) -> apr_status_t {
-        static_cast<Request*>(object)->~Request();
-        return APR_SUCCESS;
-    };
-    apr_pool_cleanup_register(r->pool, request, destroy, apr_pool_cleanup_null);
+    static_assert(std::is_trivially_destructible_v<Request>);  // it ends with the request's pool
     ap_set_module_config(r->request_config, &lbmethod_sticky_module, request);
     return *request;
 }
@@ -93,7 +90,7 @@ proxy_worker* Request::decide(proxy_balancer& balancer, request_rec* r) {
     Choice choice;
     // A second reading is as good as any: what differs then changed in between.
     for (bool again = false;; again = true) {
-        if (!failed_.empty() && (reduced = live.without(failed_))) roster = reduced.get();
+        if (failed_ && (reduced = live.without(failed()))) roster = reduced.get();
         choice = choose(question, *roster, tickets);
         const bool decided = choice.worker || choice.affinity == Affinity::refused;
         if ((live.still_true(choice, r->server) && decided) || again) break;
@@ -233,7 +230,7 @@ void Request::note_counts(Balancer& own, const Decision& decision, const request
 
     if (chosen && is_sticky(decision.affinity))
         chosen->last_sticky.store(static_cast<std::uint64_t>(r->request_time), std::memory_order_relaxed);
-    if (failed_.empty()) {
+    if (!failed_) {
         if (decision.unknown_route) own.shared.unknown_routes().fetch_add(1, std::memory_order_relaxed);
         if (decision.unknown_cookie) own.shared.cookies_unknown().fetch_add(1, std::memory_order_relaxed);
     }
@@ -246,7 +243,8 @@ void Request::choose_worker(proxy_worker** worker, proxy_balancer** balancer, re
     // mod_proxy asks again, with the balancer it has, when the worker it was given did not answer.
     proxy_balancer* reduced = nullptr;
     if (*balancer && *worker && is_ours(**balancer)) {
-        failed_.push_back(*worker);
+        if (!failed_) failed_ = apr_array_make(r->pool, 2, sizeof(proxy_worker*));
+        APR_ARRAY_PUSH(failed_, const proxy_worker*) = *worker;
         reduced = without_stickysession(**balancer, r->pool);
     }
     inside_ = true;

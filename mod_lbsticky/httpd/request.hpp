@@ -4,7 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <optional>
-#include <vector>
+#include <span>
 
 #include "core/affinity.hpp"
 #include "httpd/apache.hpp"
@@ -54,12 +54,16 @@ private:
     void note_cookie(Balancer& own, const Question& question, const Roster& roster, const Choice& choice,
                      request_rec* r);
     void give_cookie(Balancer& own, proxy_balancer& balancer, request_rec* r);
+    std::span<const proxy_worker* const> failed() const noexcept {
+        if (!failed_) return {};
+        return {reinterpret_cast<const proxy_worker**>(failed_->elts), static_cast<std::size_t>(failed_->nelts)};
+    }
     static void refuse(const proxy_balancer& balancer, const proxy_worker& named, request_rec* r);
     void conclude(proxy_balancer& balancer, proxy_worker* chosen, request_rec* r);
     void note_counts(Balancer& own, const Decision& decision, const request_rec* r) noexcept;
 
     bool inside_ = false;                           // choose_worker() lets mod_proxy_balancer's hook run
-    std::vector<const proxy_worker*> failed_;       // asked for this request, in vain
+    apr_array_header_t* failed_ = nullptr;          // the workers that were asked for this request, in vain
     std::optional<Decision> decision_;              // what the finder decided, if it was asked
     const char* cookies_ = nullptr;                 // the Cookie header as the client sent it
     CookieToSet cookie_;                            // what the client is to be given
