@@ -8,7 +8,7 @@ missing=
 for purpose in "$@"; do
   packages=$(sed -n "s/^$purpose  *//p" "$here/packages.txt")
   if [ -z "$packages" ]; then
-    echo "$0: packages.txt knows no '$purpose': build, run or test" >&2
+    echo "$0: packages.txt knows no '$purpose': build, run, test or bench" >&2
     exit 2
   fi
   for package in $packages; do

@@ -48,6 +48,7 @@ export LBSTICKY_MODULE=$PWD/build/ci/mod_lbmethod_sticky.so
 for mpm in worker prefork; do suite "integration-$mpm" tests/integration --mpm "$mpm" -n 3; done
 suite browser tests/browser
 suite demo tests/demo
+suite bench tests/bench
 LBSTICKY_BUILD=$PWD/build/ci suite package tests/package
 suite container tests/container
 

@@ -1,0 +1,52 @@
+// What a roster costs: prints a line "MEMBERS WEIGHTS MILLISECONDS BYTES SHARED" for each number of members, with equal
+// load factors and with arbitrary ones. Milliseconds are the median of 15 builds, bytes what one takes on the heap;
+// SHARED is what a balancer with so many members takes in shared memory.
+#include <malloc.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "core/roster.hpp"
+#include "core/shared_state.hpp"
+
+namespace {
+
+std::vector<lbsticky::Worker> members(std::size_t number, bool arbitrary) {
+    std::mt19937 random(1);
+    std::uniform_int_distribution<std::uint32_t> factor(100, 10000);  // all that httpd allows
+    std::vector<lbsticky::Worker> workers(number);
+    for (std::size_t i = 0; i < number; ++i) {
+        workers[i].url = "http://192.168.1.1:" + std::to_string(10000 + i);
+        workers[i].route = "node" + std::to_string(i + 1);
+        workers[i].cookies = {"." + workers[i].route, workers[i].route};
+        if (arbitrary) workers[i].factor = factor(random);
+    }
+    return workers;
+}
+
+}  // namespace
+
+int main() {
+    for (const std::size_t number : {2, 8, 32, 128, 512, 1000, 1024, 4096}) {
+        for (const bool arbitrary : {false, true}) {
+            std::vector<double> milliseconds;
+            std::size_t bytes = 0;
+            for (int i = 0; i < 15; ++i) {
+                auto workers = members(number, arbitrary);
+                const std::size_t before = mallinfo2().uordblks + mallinfo2().hblkhd;
+                const auto start = std::chrono::steady_clock::now();
+                const lbsticky::Roster roster(std::move(workers));
+                const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
+                milliseconds.push_back(took.count());
+                bytes = mallinfo2().uordblks + mallinfo2().hblkhd - before;
+            }
+            std::nth_element(milliseconds.begin(), milliseconds.begin() + 7, milliseconds.end());
+            std::printf("%zu %s %.3f %zu %zu\n", number, arbitrary ? "arbitrary" : "equal", milliseconds[7], bytes,
+                        lbsticky::SharedState::bytes(number));
+        }
+    }
+}

@@ -1,0 +1,304 @@
+"""What choosing a member costs, in httpd itself; how fair the choices are; how the cost grows with the members."""
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/integration"))
+
+from server import Server, wait_until  # noqa: E402
+
+BUILD = ROOT / "build/bench/tests/bench"
+MEMBERS = [2, 8, 32, 128, 512, 1024, 4096]
+SESSION = "0123456789ABCDEF0123456789ABCDEF"
+
+
+def cookies(length, session=""):
+    """A Cookie header of about that many bytes, which ends with the cookie that matters."""
+    other = "_ga=GA1.2.{}; theme=dark"
+    text = other.format("1234567890.1234567890")
+    while len(text) + len(session) + 40 < length:
+        text += f"; preference{len(text)}=abcdefghijklmnopqrstuvwxyz"
+    return f"{text}; {session}" if session else text
+
+
+def members(number, options=lambda i: ""):
+    return "\n".join(f"BalancerMember http://127.1.{i >> 8}.{i & 255}:8000 route=node{i} {options(i)}"
+                     for i in range(1, number + 1))
+
+
+def balancer(name, number, settings, more="", options=lambda i: ""):
+    return (f'<Proxy "balancer://{name}">\n{members(number, options)}\nProxySet {settings}\n{more}\n</Proxy>\n'
+            f"ProxyPass /{name} balancer://{name}\n")
+
+
+def configuration(number):
+    sticky = "LBStickyCookie off"
+    return (f"LoadModule lbbench_module {BUILD}/mod_lbbench.so\n<Location /lbbench>\nSetHandler lbbench\n</Location>\n"
+            "ProxyPass /lbbench !\n"
+            + balancer("byrequests", number, "lbmethod=byrequests stickysession=JSESSIONID")
+            + balancer("bybusyness", number, "lbmethod=bybusyness stickysession=JSESSIONID")
+            + balancer("sticky", number, "lbmethod=sticky", f"LBStickySession JSESSIONID\n{sticky}")
+            + balancer("down", number, "lbmethod=sticky", f"LBStickySession JSESSIONID\n{sticky}",
+                       lambda i: "status=+D" if i == 1 else "")
+            + balancer("cookie", number, "lbmethod=sticky", "LBStickyCookie lbsticky"))
+
+
+# A line of the decision table: the balancer, the session in the Cookie header (`@` counts up), how many of them.
+LINES = {
+    "new": ("sticky", "", 1),
+    "route": ("sticky", f"JSESSIONID={SESSION}.node@", "members"),
+    "hash": ("sticky", f"JSESSIONID={SESSION}@", 1000),
+    "failover": ("down", f"JSESSIONID={SESSION}@.node1", 1000),
+    "cookie": ("cookie", "lbsticky=.node@", "members"),
+    "forged cookie": ("cookie", "lbsticky=@.forged", 1000),
+}
+STOCK = {
+    "new": ("", 1),
+    "route": (f"JSESSIONID={SESSION}.node@", "members"),
+}
+
+
+class Bench(Server):
+    def __init__(self, module, folder, number, command=(), **options):
+        self.number = number
+        self.before = list(command)
+        super().__init__(folder, module, configuration(number), processes=1, log_level="warn",
+                         modules=["lbmethod_bybusyness"], **options)
+
+    def command(self, *arguments):
+        return [*self.before, *super().command(*arguments)]
+
+    def ask(self, balancer, cookie="", variants=1, **arguments):
+        """{name: number}, as mod_lbbench answers."""
+        arguments |= {"balancer": balancer, "variants": getattr(self, "number", 1) if variants == "members" else variants}
+        query = "&".join(f"{name}={value}" for name, value in arguments.items())
+        result = subprocess.run(["curl", "--silent", "--show-error", "--fail", "--header", f"Choice-Cookie: {cookie}",
+                                 f"{self.url}/lbbench?{query}"], capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr + self.log()
+        return {name: float(value) for name, value in (line.split() for line in result.stdout.splitlines())}
+
+
+def rounds(number, quick):
+    """How many choices to measure, where a choice may cost a look at each member."""
+    return 640 if quick else max(3200, min(160_000, 64 * (3_000_000 // number // 64)))
+
+
+def measure_lines(server, quick, length):
+    """{what: {name: (nanoseconds, mallocs a choice)}} with a Cookie header of that length."""
+    found = {"finder": {}, "pre_request": {}}
+
+    def one(what, name, balancer, session, variants, choices, **more):
+        cookie = cookies(length, session)
+        server.ask(balancer, cookie, variants, what=what, choices=max(2048, choices // 8), **more)  # warm
+        answer = server.ask(balancer, cookie, variants, what=what, choices=choices, **more)
+        found[what][name] = answer["nanoseconds"], answer["allocations"] / choices
+
+    fast = 6400 if quick else 160_000
+    slow = rounds(server.number, quick)
+    for method in ("byrequests", "bybusyness"):
+        one("finder", f"{method} new", method, "", 1, slow, method=method)
+        for line, (session, variants) in STOCK.items():
+            one("pre_request", f"{method} {line}", method, session, variants, slow)
+    for line, (balancer, session, variants) in LINES.items():
+        one("finder", f"sticky {line}", balancer, session, variants, fast, method="sticky")
+        one("pre_request", f"sticky {line}", balancer, session, variants, fast)
+    return found
+
+
+def instructions(module, quick):
+    """{members: {line: instructions a choice}}, by callgrind."""
+    found = {}
+    for number in [2] if quick else [2, 128, 1024]:
+        with tempfile.TemporaryDirectory(prefix="lbbench-") as folder:
+            os.chmod(folder, 0o755)
+            out = pathlib.Path(folder) / "out"
+            out.mkdir(mode=0o777)
+            out.chmod(0o777)
+            found[number] = {}
+            lines = {f"sticky {line}": (*rest, "sticky") for line, rest in LINES.items()}
+            lines["byrequests new"] = ("byrequests", "", 1, "byrequests")
+            if quick:
+                lines = {name: lines[name] for name in ("sticky new", "byrequests new")}
+            for line, (balancer, session, variants, method) in lines.items():
+                choices = 1280
+                totals = []
+                # The same with twice as many choices: the difference is what the choices cost.
+                for times in (1, 2):
+                    server = Bench(module, f"{folder}/{line.replace(' ', '-')}{times}", number,
+                                   ["valgrind", "--tool=callgrind", "--toggle-collect=lbbench_choose*",
+                                    f"--callgrind-out-file={out}/%p", "--quiet"])
+                    for old in out.iterdir():
+                        old.unlink()
+                    server.start()
+                    try:
+                        server.ask(balancer, cookies(100, session), variants, what="finder", method=method,
+                                   choices=choices * times)
+                    finally:
+                        server.stop()
+                    totals.append(sum(int(text) for file in out.iterdir()
+                                      for text in re.findall(r"^(?:summary|totals): (\d+)", file.read_text(), re.M)[:1]))
+                found[number][line] = (totals[1] - totals[0]) / choices
+    return found
+
+
+def fairness(module, quick):
+    """{(method, weights): largest deviation of a member from its exact share} after choices of 4 × 4 at once."""
+    found = {}
+    each = 6400 if quick else 62_528  # of 16 threads: 1,000,448
+    weights = {"1:2:5": [1, 2, 5], "100:1": [100, 1]}
+    text = f"LoadModule lbbench_module {BUILD}/mod_lbbench.so\n<Location /lbbench>\nSetHandler lbbench\n</Location>\n"
+    for name, factors in weights.items():
+        for method in ("byrequests", "sticky"):
+            text += balancer(f"{method}-{name.replace(':', '-')}", len(factors), f"lbmethod={method}", "",
+                             lambda i, factors=factors: f"loadfactor={factors[i - 1]}")
+    with tempfile.TemporaryDirectory(prefix="lbbench-") as folder:
+        os.chmod(folder, 0o755)
+        server = Server(f"{folder}/h", module, text, processes=1, log_level="warn")
+        server.start()
+        try:
+            for name, factors in weights.items():
+                for method in ("byrequests", "sticky"):
+                    answer = Bench.ask(server, f"{method}-{name.replace(':', '-')}", what="finder", method=method,
+                                       choices=each, processes=4, threads=4)
+                    chosen = [answer.get(f"chosen.{i}", 0) for i in range(len(factors))]
+                    total = sum(chosen)
+                    found[f"{method} {name}"] = {
+                        "choices": total,
+                        "deviation": max(abs(c - total * f / sum(factors)) for c, f in zip(chosen, factors))}
+        finally:
+            server.stop()
+    return found
+
+
+def growth(module, quick):
+    """{members: what a balancer costs as a whole}."""
+    found = {}
+    for line in subprocess.run([BUILD / "bench_roster"], capture_output=True, text=True, check=True).stdout.splitlines():
+        number, weights, milliseconds, size, shared = line.split()
+        found.setdefault(number, {"shared_bytes": int(shared)})[weights] = {"milliseconds": float(milliseconds),
+                                                                            "bytes": int(size)}
+    for number in [2, 128] if quick else [2, 128, 1000, 4096]:
+        with tempfile.TemporaryDirectory(prefix="lbbench-") as folder:
+            os.chmod(folder, 0o755)
+            found[str(number)]["manager_milliseconds"] = manager_change(module, folder, number)
+    return found
+
+
+def manager_change(module, folder, number):
+    """From the moment a change is sent to balancer-manager until the first request afterwards has been decided by it in
+    every process: the request that follows the answer already is."""
+    processes = 4
+    text = (balancer("mycluster", number, "lbmethod=sticky", "LBStickyCookie off",
+                     lambda i: "retry=0 connectiontimeout=1")
+            + "ProxyPass /balancer-manager !\n<Location /balancer-manager>\nSetHandler balancer-manager\n</Location>\n")
+    server = Server(f"{folder}/m", module, text, processes=processes, log_level="warn")
+    server.start()
+    try:
+        start = time.monotonic()
+        server.manager("mycluster", "http://127.1.0.1:8000", w_lf="2")
+        return 1000 * (time.monotonic() - start)
+    finally:
+        server.stop()
+
+
+def measure(module, quick):
+    results = {"choices": {}, "long": {}}
+    for number in MEMBERS[:3] if quick else MEMBERS:
+        with tempfile.TemporaryDirectory(prefix="lbbench-") as folder:
+            os.chmod(folder, 0o755)
+            server = Bench(module, f"{folder}/h", number, environment={"LD_PRELOAD": str(BUILD / "count_malloc.so")})
+            server.start()
+            try:
+                print(f"choices of {number} members", file=sys.stderr)
+                results["choices"][number] = measure_lines(server, quick, 100)
+                results["long"][number] = measure_lines(server, quick, 4096)
+            finally:
+                server.stop()
+    print("fairness", file=sys.stderr)
+    results["fairness"] = fairness(module, quick)
+    print("instructions", file=sys.stderr)
+    results["instructions"] = instructions(module, quick)
+    print("growth", file=sys.stderr)
+    results["growth"] = growth(module, quick)
+    return json.loads(json.dumps(results))
+
+
+def table(head, rows):
+    lines = ["| " + " | ".join(map(str, head)) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
+    return "\n".join(lines + ["| " + " | ".join(map(str, row)) + " |" for row in rows]) + "\n"
+
+
+def by_members(choices, what, shown):
+    numbers = list(choices)
+    names = list(choices[numbers[0]][what])
+    return table(["", *numbers], [[name, *(shown(choices[number][what][name]) for number in numbers)] for name in names])
+
+
+def report(results):
+    nanoseconds = lambda found: f"{found[0]:.0f}"  # noqa: E731
+    mallocs = max(found[1] for length in ("choices", "long") for whats in results[length].values()
+                  for names in whats.values() for name, found in names.items() if name.startswith("sticky"))
+    text = "## A choice, in httpd\n\nNanoseconds a choice, by members. "
+    text += "The finder alone, under the mutex that mod_proxy_balancer holds, with a Cookie header of 100 bytes:\n\n"
+    text += by_members(results["choices"], "finder", nanoseconds)
+    text += "\nWith one of 4 KB:\n\n" + by_members(results["long"], "finder", nanoseconds)
+    text += ("\nAll that mod_proxy does to find the worker of a request (the hook `pre_request`), 100 bytes; the stock "
+             "methods find a route by `stickysession=`:\n\n")
+    text += by_members(results["choices"], "pre_request", nanoseconds)
+    text += "\nWith 4 KB:\n\n" + by_members(results["long"], "pre_request", nanoseconds)
+    text += f"\nCalls of malloc in a choice, beyond the request's pool: at most {mallocs:.4f}.\n"
+    numbers = list(results["instructions"])
+    text += "\nInstructions a choice (callgrind; the finder and the mutex, 100 bytes):\n\n"
+    text += table(["", *numbers], [[name, *(f"{results['instructions'][n][name]:.0f}" for n in numbers)]
+                                   for name in results["instructions"][numbers[0]]])
+    text += "\n## Fairness under load\n\nFrom 4 processes with 4 threads each, in picks:\n\n"
+    text += table(["method, weights", "choices", "largest deviation from the exact share"],
+                  [[name, f"{found['choices']:.0f}", f"{found['deviation']:.2f}"]
+                   for name, found in results["fairness"].items()])
+    text += "\n## How cost grows\n\n"
+    rows = []
+    for number, found in sorted(results["growth"].items(), key=lambda item: int(item[0])):
+        rows.append([number, *(f"{found[w]['milliseconds']:.2f}" for w in ("equal", "arbitrary")),
+                     f"{found['arbitrary']['bytes'] / 1024:.0f}",
+                     f"{found['shared_bytes'] / 1024:.1f}",
+                     f"{found['manager_milliseconds']:.0f}" if "manager_milliseconds" in found else ""])
+    text += table(["members", "roster, equal load factors (ms)", "arbitrary ones (ms)", "memory a process (KB)",
+                   "shared memory (KB)", "change in balancer-manager (ms)"], rows)
+    text += ("\nA change in balancer-manager is in force with the first request after its answer, in every process: the "
+             "time is that of the two requests that make it, the page with its form and the change.\n")
+    return text
+
+
+def plot(results, folder):
+    numbers = list(results["choices"])
+    names = ["byrequests new", "bybusyness new", "sticky new", "sticky route", "sticky hash", "sticky cookie"]
+    data = "\n".join(" ".join([number, *(str(results["choices"][number]["finder"][name][0]) for name in names)])
+                     for number in numbers)
+    lines = ", ".join(f'$data using 1:{i} with linespoints lw 2 pt 7 ps 0.5 title "{name}"'
+                      for i, name in enumerate(names, 2))
+    script = f"""$data << EOD
+{data}
+EOD
+set terminal svg size 720,420 background rgb "white" font "sans-serif,13"
+set output "{folder}/choice.svg"
+set title "A choice, by members of the balancer"
+set logscale xy
+set xlabel "members"
+set ylabel "nanoseconds"
+set xtics ({", ".join(numbers)})
+set grid
+set key outside right
+plot {lines}
+"""
+    subprocess.run(["gnuplot"], input=script, text=True, check=True)
+
+
+if __name__ == "__main__":
+    print(report(measure(pathlib.Path(sys.argv[1]).resolve(), "--quick" in sys.argv)))
