@@ -166,10 +166,10 @@ void check_choice(const Choice& choice, const Question& question, bool ticket_dr
             require(session.worker && !somebody_with_that_route_serves(*session.worker), "it could not stay");
             break;
         case Affinity::hash:
-            require(session.exists() && !session.worker && question.hash, "what has no known route is hashed");
+            require(!session.id.empty() && !session.worker && question.hash, "an id without a known route is hashed");
             break;
         case Affinity::fresh:
-            require(!session.exists() || (!session.worker && !question.hash), "nothing says where to");
+            require(!session.worker && (session.id.empty() || !question.hash), "nothing says where to");
             break;
         default: require(false, "an affinity that fits");
     }
