@@ -185,12 +185,14 @@ def test_the_example_in_its_configuration_file_works_once_uncommented(installed)
     assert start
     text = before + (start + example).replace("    #", "    ")
     installed.run("a2enmod", MODULE, "proxy_http")
-    installed.write("/etc/apache2/lbsticky.secret", "x" * 32).chmod(0o640)
+    secret = installed.write("/etc/apache2/lbsticky.secret", "x" * 32)
+    secret.chmod(0o640)
     installed.write(CONF, text)
     installed.run("apache2ctl", "configtest")
     # It was not a comment that passed.
     installed.write(CONF, text.replace("LBStickyHash on\n", "LBStickyHash perhaps\n"))
     assert not installed.succeeds("apache2ctl", "configtest")
+    secret.unlink()
 
 
 def test_removed_it_is_disabled_and_installed_again_it_is_as_it_was(installed):
