@@ -30,6 +30,29 @@ std::optional<std::size_t> redirected(const Roster& roster, std::size_t named, C
     return std::nullopt;
 }
 
+// The table itself. What it looks at is noted in the choice.
+std::pair<std::optional<std::size_t>, Affinity> decided(const Question& question, Roster& roster, Tickets& tickets,
+                                                        Choice& choice) {
+    const Session& session = choice.session;
+    const std::array named{session.worker, choice.cookie.worker};
+    constexpr std::array by{Affinity::route, Affinity::cookie};
+
+    for (std::size_t i = 0; i < named.size(); ++i)
+        if (named[i])
+            if (const auto worker = serving(roster, *named[i], &choice)) return {worker, by[i]};
+    for (const auto& unable : named)
+        if (unable)
+            if (const auto worker = redirected(roster, *unable, choice)) return {worker, Affinity::failover};
+
+    if (named[0] || named[1]) {
+        if (question.nofailover) return {std::nullopt, Affinity::refused};
+        // Sessions of one worker that do not say whose they are must not all go to one other.
+        return {roster.by_hash(session.id.empty() ? question.client_address : session.id), Affinity::failover};
+    }
+    if (!session.id.empty() && question.hash) return {roster.by_hash(session.id), Affinity::hash};
+    return {roster.by_rotation(tickets), Affinity::fresh};
+}
+
 }  // namespace
 
 const char* word_for(Affinity affinity) noexcept {
@@ -92,33 +115,6 @@ OwnCookie find_own_cookie(const Question& question, const Roster& roster) noexce
     }
     return found;
 }
-
-namespace {
-
-// The table itself. What it looks at is noted in the choice.
-std::pair<std::optional<std::size_t>, Affinity> decided(const Question& question, Roster& roster, Tickets& tickets,
-                                                        Choice& choice) {
-    const Session& session = choice.session;
-    const std::array named{session.worker, choice.cookie.worker};
-    constexpr std::array by{Affinity::route, Affinity::cookie};
-
-    for (std::size_t i = 0; i < named.size(); ++i)
-        if (named[i])
-            if (const auto worker = serving(roster, *named[i], &choice)) return {worker, by[i]};
-    for (const auto& unable : named)
-        if (unable)
-            if (const auto worker = redirected(roster, *unable, choice)) return {worker, Affinity::failover};
-
-    if (named[0] || named[1]) {
-        if (question.nofailover) return {std::nullopt, Affinity::refused};
-        // Sessions of one worker that do not say whose they are must not all go to one other.
-        return {roster.by_hash(session.id.empty() ? question.client_address : session.id), Affinity::failover};
-    }
-    if (!session.id.empty() && question.hash) return {roster.by_hash(session.id), Affinity::hash};
-    return {roster.by_rotation(tickets), Affinity::fresh};
-}
-
-}  // namespace
 
 Choice choose(const Question& question, Roster& roster, Tickets& tickets) {
     Choice choice;

@@ -10,6 +10,7 @@
 #include "httpd/cookie_values.hpp"
 #include "httpd/guard.hpp"
 #include "httpd/mod_proxy_functions.hpp"
+#include "httpd/pool.hpp"
 
 extern "C" {
 #include "apr_file_info.h"
@@ -19,17 +20,6 @@ extern "C" {
 
 namespace lbsticky {
 namespace {
-
-// Settings that live as long as the pool.
-Settings* settings_in_pool(apr_pool_t* pool, Settings settings) {
-    auto* copy = new (apr_palloc(pool, sizeof(Settings))) Settings(std::move(settings));
-    const auto destroy = [](void* object) -> apr_status_t {
-        static_cast<Settings*>(object)->~Settings();
-        return APR_SUCCESS;
-    };
-    apr_pool_cleanup_register(pool, copy, destroy, apr_pool_cleanup_null);
-    return copy;
-}
 
 // The sentence that refuses a directive outside <Proxy "balancer://…">; null inside.
 const char* refuse_other_places(const cmd_parms* cmd) noexcept {
@@ -197,7 +187,7 @@ Settings Settings::merged_with(const Settings& over) const {
 }
 
 void* create_settings(apr_pool_t* pool, char*) noexcept {
-    return settings_in_pool(pool, {});
+    return make_in<Settings>(pool);
 }
 
 const Settings& settings_in(ap_conf_vector_t* section) noexcept {

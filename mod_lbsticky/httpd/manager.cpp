@@ -1,7 +1,6 @@
 #include "httpd/manager.hpp"
 
 #include <cstring>
-#include <new>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,6 +10,7 @@
 #include "httpd/balancer.hpp"
 #include "httpd/guard.hpp"
 #include "httpd/mod_proxy_functions.hpp"
+#include "httpd/pool.hpp"
 #include "httpd/provider.hpp"
 #include "httpd/reports.hpp"
 
@@ -55,18 +55,10 @@ std::vector<std::string> panel_texts(request_rec* r, bool xml) {
     bool with_style = true;
     for_each_balancer(r->server, [&](proxy_balancer& balancer) {
         std::string& text = texts.emplace_back();
-        if (!is_ours(balancer)) return;
-        guarded(
-            [&] {
-                const BalancerReport report = report_of(balancer, r->server);
-                // In the XML the place is behind the indentation of a balancer's end.
-                text = xml ? "  " + panel_xml(report) + "\n    " : panel_html(report, std::exchange(with_style, false));
-                return 0;
-            },
-            [&](const char* why) {
-                ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "%s: cannot be shown: %s", balancer.s->name, why);
-                return 0;
-            });
+        const auto report = report_of(balancer, r->server, r);
+        if (!report) return;
+        // In the XML the place is behind the indentation of a balancer's end.
+        text = xml ? "  " + panel_xml(*report) + "\n    " : panel_html(*report, std::exchange(with_style, false));
     });
     return texts;
 }
@@ -77,14 +69,7 @@ Panels* panels_for(request_rec* r) {
     const bool xml = type.starts_with("text/xml");
     if (r->status != HTTP_OK || (!xml && !type.starts_with("text/html"))) return nullptr;
     // A rule stands before each balancer and one behind the last: the panel of one comes before the next rule.
-    auto* panels = new (apr_palloc(r->pool, sizeof(Panels)))
-        Panels{Splice(xml ? "</httpd:balancer>" : "<hr />\n"), xml ? 0 : 1, panel_texts(r, xml)};
-    const auto destroy = [](void* object) -> apr_status_t {
-        static_cast<Panels*>(object)->~Panels();
-        return APR_SUCCESS;
-    };
-    apr_pool_cleanup_register(r->pool, panels, destroy, apr_pool_cleanup_null);
-    return panels;
+    return make_in<Panels>(r->pool, Splice(xml ? "</httpd:balancer>" : "<hr />\n"), xml ? 0 : 1, panel_texts(r, xml));
 }
 
 // Passes the page on, and with it the panels.
@@ -159,15 +144,10 @@ int refresh_load(request_rec* r) noexcept {
     const auto refresh = [r](proxy_balancer& balancer) {
         if (!is_ours(balancer) || PROXY_THREAD_LOCK(&balancer) != APR_SUCCESS) return;
         mod_proxy.sync_balancer(&balancer, r->server, balancer.sconf);
-        guarded(
-            [&] {
-                write_load(balancer);
-                return 0;
-            },
-            [&](const char* why) {
-                ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "%s: Load is not up to date: %s", balancer.s->name, why);
-                return 0;
-            });
+        guarded([&] { write_load(balancer); },
+                [&](const char* why) {
+                    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "%s: Load is not up to date: %s", balancer.s->name, why);
+                });
         PROXY_THREAD_UNLOCK(&balancer);
     };
     for (const server_rec* server = ap_server_conf; server; server = server->next) for_each_balancer(server, refresh);

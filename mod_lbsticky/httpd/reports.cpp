@@ -40,9 +40,7 @@ std::string shown(const SessionName& name) {
     return text;
 }
 
-}  // namespace
-
-BalancerReport report_of(proxy_balancer& balancer, server_rec* server) {
+BalancerReport read(proxy_balancer& balancer, server_rec* server) {
     Balancer* own = Balancer::of(balancer);
     if (!own || !own->is_intact()) throw std::runtime_error("its shared memory is missing or damaged");
 
@@ -101,6 +99,17 @@ BalancerReport report_of(proxy_balancer& balancer, server_rec* server) {
     return report;
 }
 
+}  // namespace
+
+std::optional<BalancerReport> report_of(proxy_balancer& balancer, server_rec* server, const request_rec* r) noexcept {
+    if (!is_ours(balancer)) return std::nullopt;
+    return guarded([&] { return std::optional(read(balancer, server)); },
+                   [&](const char* why) -> std::optional<BalancerReport> {
+                       ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "%s: cannot be shown: %s", balancer.s->name, why);
+                       return std::nullopt;
+                   });
+}
+
 std::vector<BalancerReport> all_reports(request_rec* r) {
     std::vector<BalancerReport> reports;
     std::set<const SharedState*> known;  // virtual hosts inherit balancers of the main server
@@ -109,18 +118,11 @@ std::vector<BalancerReport> all_reports(request_rec* r) {
         for_each_balancer(server, [&](proxy_balancer& balancer) {
             const Balancer* own = Balancer::of(balancer);
             if (!own || !is_ours(balancer) || !known.insert(&own->shared).second) return;
-            guarded(
-                [&] {
-                    reports.push_back(report_of(balancer, server));
-                    // Of virtual hosts with the same name and port the first one gets all requests.
-                    BalancerReport& report = reports.back();
-                    while (!names.emplace(report.name, report.server).second) report.server += "'";
-                    return 0;
-                },
-                [&](const char* why) {
-                    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "%s: cannot be shown: %s", balancer.s->name, why);
-                    return 0;
-                });
+            auto report = report_of(balancer, server, r);
+            if (!report) return;
+            // Of virtual hosts with the same name and port the first one gets all requests.
+            while (!names.emplace(report->name, report->server).second) report->server += "'";
+            reports.push_back(std::move(*report));
         });
     }
     return reports;

@@ -147,13 +147,11 @@ Decision Request::decided_by_httpd(Balancer& own, proxy_balancer& balancer, prox
             decision.unknown_cookie = choice.cookie.present && !choice.cookie.worker;
             note_cookie(own, question, roster, choice, r);
         }
-        return 0;
     };
     // Without the roster the decision stands all the same.
     guarded(ask_roster, [&](const char* why) {
         ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, "%s: no cookie is given: %s", balancer.s->name, why);
         cookie_.value = nullptr;
-        return 0;
     });
     return decision;
 }

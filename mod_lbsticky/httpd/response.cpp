@@ -110,16 +110,11 @@ apr_status_t set_cookie_once(ap_filter_t* filter, apr_bucket_brigade* response) 
     const auto* cookie = static_cast<const CookieToSet*>(filter->ctx);
     ap_filter_t* next = filter->next;
     ap_remove_output_filter(filter);
-    guarded(
-        [&] {
-            set_if_due(r, *cookie);
-            return 0;
-        },
-        [&](const char* why) {
-            ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "%s: the balancer's cookie could not be set: %s",
-                          cookie->balancer->s->name, why);
-            return 0;
-        });
+    guarded([&] { set_if_due(r, *cookie); },
+            [&](const char* why) {
+                ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "%s: the balancer's cookie could not be set: %s",
+                              cookie->balancer->s->name, why);
+            });
     return ap_pass_brigade(next, response);
 }
 

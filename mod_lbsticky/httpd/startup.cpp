@@ -1,7 +1,6 @@
 #include "httpd/startup.hpp"
 
 #include <cstring>
-#include <new>
 #include <set>
 #include <string>
 #include <unordered_map>
@@ -9,6 +8,7 @@
 #include "httpd/balancer.hpp"
 #include "httpd/guard.hpp"
 #include "httpd/mod_proxy_functions.hpp"
+#include "httpd/pool.hpp"
 #include "httpd/provider.hpp"
 #include "httpd/request.hpp"
 #include "httpd/shared_memory.hpp"
@@ -103,13 +103,7 @@ void warn_of_unused_sections(const proxy_server_conf& configuration, server_rec*
 
 const Balancer& prepare(proxy_balancer& balancer, server_rec* server, apr_pool_t* config) {
     SharedState& shared = shared_state_for(balancer, server);
-    auto* own = new (apr_palloc(config, sizeof(Balancer)))
-        Balancer(balancer, shared, settings_for(balancer, *proxy_configuration(server)));
-    const auto destroy = [](void* object) -> apr_status_t {
-        static_cast<Balancer*>(object)->~Balancer();
-        return APR_SUCCESS;
-    };
-    apr_pool_cleanup_register(config, own, destroy, apr_pool_cleanup_null);
+    auto* own = make_in<Balancer>(config, balancer, shared, settings_for(balancer, *proxy_configuration(server)));
     balancer.context = own;
     // The members may not be what children of the last generation saw.
     shared.generation().fetch_add(1, std::memory_order_release);
