@@ -13,8 +13,7 @@ from application import KINDS, Application
 from server import BACKEND_IS_DOWN, RESOLVERS, Client, by_either, cluster, wait_until, with_routes
 from test_decision_table import NOBODY_CAN_SERVE
 from test_graceful_restart import restart
-from test_protocols import KINDS as PROTOCOLS
-from test_protocols import MEGABYTE, FastCgi, by_http2, two_responders, websocket_backends
+from test_protocols import MEGABYTE, FastCgi, by_http2, site_of_a_kind, two_responders, websocket_backends
 
 NAME = "lbsticky_mycluster"
 
@@ -663,13 +662,8 @@ def test_a_site_with_that_recipe_goes_on_as_before_when_one_word_is_changed(http
 # -- whatever members and clients speak ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", PROTOCOLS.values(), ids=PROTOCOLS)
-def test_it_is_given_whatever_members_speak(
-        httpd, tls_server, backends, certificate, open_folder, cleanup, tmp_path, kind):
-    urls, configuration, modules = kind(httpd=httpd, tls_server=tls_server, backends=backends, certificate=certificate,
-                                        open_folder=open_folder, cleanup=cleanup)
-    members = [f'"{url}" route=node{number}' for number, url in enumerate(urls, 1)]
-    server = httpd(configuration + cluster(*members), modules=modules)
+def test_it_is_given_whatever_members_speak(site_of_a_kind, tmp_path):
+    server = site_of_a_kind()
     client = Client(tmp_path)
     first = client.curl(server)
     assert first.set_cookies == given(number_of(first))

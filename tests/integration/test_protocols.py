@@ -121,14 +121,18 @@ KINDS = {"http": http_members, "https": https_members, "h2c": h2c_members, "h2":
          "unix sockets": unix_members, "fcgi": fcgi_members, "ajp": ajp_members}
 
 
-@by_either
-@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_sessions_stick_whatever_members_speak(
-        httpd, tls_server, backends, certificate, open_folder, cleanup, kind, resolver):
-    urls, configuration, modules = kind(httpd=httpd, tls_server=tls_server, backends=backends, certificate=certificate,
-                                        open_folder=open_folder, cleanup=cleanup)
+@pytest.fixture(params=KINDS.values(), ids=KINDS)
+def site_of_a_kind(request, httpd, tls_server, backends, certificate, open_folder, cleanup):
+    """site_of_a_kind(cluster's options): httpd before two members that speak one of all protocols."""
+    urls, configuration, modules = request.param(httpd=httpd, tls_server=tls_server, backends=backends,
+                                                 certificate=certificate, open_folder=open_folder, cleanup=cleanup)
     members = [f'"{url}" route=node{number}' for number, url in enumerate(urls, 1)]
-    server = httpd(configuration + cluster(*members, **resolver), modules=modules)
+    return lambda **options: httpd(configuration + cluster(*members, **options), modules=modules)
+
+
+@by_either
+def test_sessions_stick_whatever_members_speak(site_of_a_kind, resolver):
+    server = site_of_a_kind(**resolver)
     assert server.bodies(4) == ["backend1", "backend2"] * 2
     for number in (2, 1):
         answer = server.curl(cookie=f"{SESSION}.node{number}")

@@ -13,7 +13,7 @@ import xml.etree.ElementTree
 
 import pytest
 
-from server import BACKEND_IS_DOWN, MANAGER, STATUS, by_either, cluster, free_port, wait_until
+from server import BACKEND_IS_DOWN, MANAGER, STATUS, by_either, cluster, free_port, wait_until, with_routes
 from test_graceful_restart import restart
 
 SESSION = "JSESSIONID=12345"
@@ -31,7 +31,7 @@ TAG = "{http://httpd.apache.org}"
 
 
 def members_of(backends, options="retry=600"):
-    return [f"{backend.url} route=node{number} {options}" for number, backend in enumerate(backends, 1)]
+    return with_routes(backends, options)
 
 
 def requests_in(report):
