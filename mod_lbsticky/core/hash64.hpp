@@ -24,8 +24,8 @@ constexpr std::uint64_t mix64(std::uint64_t x) noexcept {
     return x;
 }
 
-// MurmurHash64A with seed 0 (Austin Appleby, public domain): eight bytes at a time, no allocation. It is not a secret and
-// not meant to withstand somebody who looks for collisions: such a client only chooses its own worker.
+// MurmurHash64A with seed 0 (Austin Appleby, public domain): eight bytes at a time, no allocation. It is not a secret
+// and not meant to withstand somebody who looks for collisions: such a client only chooses its own worker.
 constexpr std::uint64_t hash64(std::string_view text) noexcept {
     constexpr std::uint64_t m = 0xc6a4a7935bd1e995ULL;
     std::uint64_t hash = text.size() * m;

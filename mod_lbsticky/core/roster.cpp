@@ -48,6 +48,12 @@ std::vector<Worker> at_most_65535(std::vector<Worker> workers) {
     return workers;
 }
 
+std::size_t number_of_cookies(const std::vector<Worker>& workers) {
+    std::size_t number = 0;
+    for (const Worker& worker : workers) number += worker.cookies.size();
+    return number;
+}
+
 std::vector<std::uint32_t> factors(const std::vector<Worker>& workers, const std::vector<std::uint16_t>& eligible) {
     std::vector<std::uint32_t> weights;
     weights.reserve(eligible.size());
@@ -59,44 +65,26 @@ std::vector<std::uint32_t> factors(const std::vector<Worker>& workers, const std
 
 Roster::Roster(std::vector<Worker> workers)
     : workers_(at_most_65535(std::move(workers))),
+      by_route_(workers_.size()),
+      by_cookie_(number_of_cookies(workers_)),
       eligible_(who_is_eligible(workers_)),
       rotation_(factors(workers_, eligible_)) {
     for (const auto index : eligible_) hash_.add(route_id(workers_[index]), workers_[index].factor);
 
-    by_route_.reserve(workers_.size());
     same_route_.resize(workers_.size());
     std::iota(same_route_.begin(), same_route_.end(), std::uint16_t{0});
     for (const bool standby : {true, false}) {
         for (std::size_t i = workers_.size(); i-- > 0;) {
             if (workers_[i].standby != standby || workers_[i].route.empty()) continue;
             const auto index = static_cast<std::uint16_t>(i);
-            const auto first = by_route_.try_emplace(workers_[i].route, index).first;
-            same_route_[i] = std::exchange(first->second, index);
+            same_route_[i] = std::exchange(by_route_.add(workers_[i].route, index), index);
         }
     }
     for (std::size_t i = 0; i < workers_.size(); ++i) {
         // Of workers with the same route, and so with the same cookie, the first is the first there too.
         const auto index = static_cast<std::uint16_t>(find(workers_[i].route).value_or(i));
-        for (const std::string& value : workers_[i].cookies) by_cookie_.try_emplace(value, index);
+        for (const std::string& value : workers_[i].cookies) by_cookie_.add(value, index);
     }
-}
-
-std::optional<std::size_t> Roster::find(std::string_view route) const noexcept {
-    const auto found = by_route_.find(route);
-    if (found == by_route_.end()) return std::nullopt;
-    return found->second;
-}
-
-std::optional<std::size_t> Roster::find_by_cookie(std::string_view value) const noexcept {
-    const auto found = by_cookie_.find(value);
-    if (found == by_cookie_.end()) return std::nullopt;
-    return found->second;
-}
-
-std::optional<std::size_t> Roster::same_route(std::size_t worker) const noexcept {
-    const std::size_t next = same_route_[worker];
-    if (next == worker) return std::nullopt;
-    return next;
 }
 
 std::optional<std::size_t> Roster::by_rotation(Tickets& tickets) const noexcept {

@@ -4,10 +4,10 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "core/consistent_hash.hpp"
+#include "core/name_index.hpp"
 #include "core/rotation.hpp"
 #include "core/worker.hpp"
 
@@ -34,13 +34,17 @@ public:
     const std::vector<Worker>& workers() const noexcept { return workers_; }
 
     // The first worker with that route, those that are not standby first. O(1).
-    std::optional<std::size_t> find(std::string_view route) const noexcept;
+    std::optional<std::size_t> find(std::string_view route) const noexcept { return by_route_.find(route); }
 
     // The worker that a value of the balancer's own cookie names. O(1).
-    std::optional<std::size_t> find_by_cookie(std::string_view value) const noexcept;
+    std::optional<std::size_t> find_by_cookie(std::string_view value) const noexcept { return by_cookie_.find(value); }
 
     // The next worker that has the same route (a mistake in the configuration, but not ours to judge).
-    std::optional<std::size_t> same_route(std::size_t worker) const noexcept;
+    std::optional<std::size_t> same_route(std::size_t worker) const noexcept {
+        const std::size_t next = same_route_[worker];
+        if (next == worker) return std::nullopt;
+        return next;
+    }
 
     // The eligible worker whose turn the ticket is; nothing if nobody is eligible. O(1).
     std::optional<std::size_t> by_rotation(Tickets& tickets) const noexcept;
@@ -57,8 +61,8 @@ public:
 
 private:
     std::vector<Worker> workers_;
-    std::unordered_map<std::string_view, std::uint16_t> by_route_;
-    std::unordered_map<std::string_view, std::uint16_t> by_cookie_;
+    NameIndex by_route_;
+    NameIndex by_cookie_;
     std::vector<std::uint16_t> same_route_;  // the next one; its own index at the end
     std::vector<std::uint16_t> eligible_;
     Rotation rotation_;
