@@ -34,20 +34,23 @@ std::optional<std::size_t> redirected(const Roster& roster, std::size_t named, C
 std::pair<std::optional<std::size_t>, Affinity> decided(const Question& question, Roster& roster, Tickets& tickets,
                                                         Choice& choice) {
     const Session& session = choice.session;
-    const std::array named{session.worker, choice.cookie.worker};
-    constexpr std::array by{Affinity::route, Affinity::cookie};
+    const auto& by_route = session.worker;
+    const auto& by_cookie = choice.cookie.worker;
 
-    for (std::size_t i = 0; i < named.size(); ++i)
-        if (named[i])
-            if (const auto worker = serving(roster, *named[i], &choice)) return {worker, by[i]};
-    for (const auto& unable : named)
-        if (unable)
-            if (const auto worker = redirected(roster, *unable, choice)) return {worker, Affinity::failover};
+    if (by_route)
+        if (const auto worker = serving(roster, *by_route, &choice)) return {worker, Affinity::route};
+    if (by_cookie)
+        if (const auto worker = serving(roster, *by_cookie, &choice)) return {worker, Affinity::cookie};
+    if (by_route)
+        if (const auto worker = redirected(roster, *by_route, choice)) return {worker, Affinity::failover};
+    if (by_cookie)
+        if (const auto worker = redirected(roster, *by_cookie, choice)) return {worker, Affinity::failover};
 
-    if (named[0] || named[1]) {
+    if (by_route || by_cookie) {
         if (question.nofailover) return {std::nullopt, Affinity::refused};
         // Sessions of one worker that do not say whose they are must not all go to one other.
-        return {roster.by_hash(session.id.empty() ? question.client_address : session.id), Affinity::failover};
+        return {roster.by_hash(session.id.empty() ? std::string_view(question.client_address) : session.id),
+                Affinity::failover};
     }
     if (!session.id.empty() && question.hash) return {roster.by_hash(session.id), Affinity::hash};
     return {roster.by_rotation(tickets), Affinity::fresh};
@@ -86,21 +89,23 @@ Session read_session(std::string_view name, std::string_view value, char separat
 }
 
 Session find_session(const Question& question, const Roster& roster) noexcept {
+    Session found;
     for (const SessionName& name : question.names) {
-        if (const auto value = find_parameter(question.url, name.parameter))
-            return read_session(name.parameter, *value, question.separator, roster);
-
-        Session best;
+        if (const auto value = find_parameter(question.url, name.parameter)) {
+            found = read_session(name.parameter, *value, question.separator, roster);
+            return found;
+        }
         CookieReader cookies(question.cookies, name.cookie);
         while (const auto value = cookies.next()) {
             if (value->empty()) continue;
             const Session session = read_session(name.cookie, *value, question.separator, roster);
-            if (session.worker && serving(roster, *session.worker, nullptr)) return session;
-            if (!best.exists() || (session.worker && !best.worker)) best = session;
+            const bool serves = session.worker && serving(roster, *session.worker, nullptr);
+            if (serves || !found.exists() || (session.worker && !found.worker)) found = session;
+            if (serves) return found;
         }
-        if (best.exists()) return best;
+        if (found.exists()) return found;
     }
-    return {};
+    return found;
 }
 
 OwnCookie find_own_cookie(const Question& question, const Roster& roster) noexcept {
@@ -117,9 +122,7 @@ OwnCookie find_own_cookie(const Question& question, const Roster& roster) noexce
 }
 
 Choice choose(const Question& question, Roster& roster, Tickets& tickets) {
-    Choice choice;
-    choice.session = find_session(question, roster);
-    choice.cookie = find_own_cookie(question, roster);
+    Choice choice(question, roster);
     std::tie(choice.worker, choice.affinity) = decided(question, roster, tickets, choice);
     return choice;
 }

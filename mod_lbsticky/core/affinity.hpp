@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -30,7 +31,7 @@ struct Question {
     std::string_view cookies;                 // the Cookie header, empty where there is none
     std::string_view url;                     // as the client sent it: path and query
     std::string_view cookie_name;             // of the balancer's own cookie; empty: it has none
-    std::string_view client_address;          // stands for the id where a request names a worker and has no id
+    const char* client_address = "";          // stands for the id where a request names a worker and has no id
     std::span<const SessionName> names = {};  // where a session id may stand; the first one present counts
     char separator = '.';                     // between id and route; '\0': the whole value is the route
     bool nofailover = false;                  // rather refuse than send a session to another worker
@@ -54,7 +55,23 @@ struct OwnCookie {
     std::optional<std::size_t> worker;  // the worker it names; by preference one that can serve
 };
 
+// Takes a session id apart; name and value as it was found. No allocation.
+Session read_session(std::string_view name, std::string_view value, char separator, const Roster& roster) noexcept;
+
+// The session of a request: of the first name that is present, the parameter in the URL, else the cookie; of several
+// cookies with that name the first whose route can serve, else the first whose route is known, else the first.
+// Costs one pass over URL and header a name, no allocation.
+Session find_session(const Question& question, const Roster& roster) noexcept;
+
+// The balancer's own cookie in a request; of several the first that names a worker that can serve, else the first that
+// names one. Costs one pass over the header, no allocation.
+OwnCookie find_own_cookie(const Question& question, const Roster& roster) noexcept;
+
 struct Choice {
+    // What the request says; nobody is chosen yet.
+    Choice(const Question& question, const Roster& roster) noexcept
+        : session(find_session(question, roster)), cookie(find_own_cookie(question, roster)) {}
+
     std::optional<std::size_t> worker;  // nobody: no worker can serve, or `refused`
     Affinity affinity = Affinity::fresh;
     Session session;
@@ -69,30 +86,18 @@ struct Choice {
 
     // Beside `worker`, the workers whose state decided. If one of these is no longer what the roster says it is, the
     // choice is void: build a new roster and choose again.
-    std::span<const std::size_t> looked_at() const noexcept { return {looked_at_.data(), looked_at_count_}; }
+    std::span<const std::uint16_t> looked_at() const noexcept { return {looked_at_.data(), looked_at_count_}; }
 
     // Notes that the choice rests on this worker, for the first four: only workers that share a route and chains of
     // redirects have more, and those are as good as the roster.
     void look_at(std::size_t index) noexcept {
-        if (looked_at_count_ < looked_at_.size()) looked_at_[looked_at_count_++] = index;
+        if (looked_at_count_ < looked_at_.size()) looked_at_[looked_at_count_++] = static_cast<std::uint16_t>(index);
     }
 
 private:
-    std::array<std::size_t, 4> looked_at_{};
+    std::array<std::uint16_t, 4> looked_at_{};
     std::size_t looked_at_count_ = 0;
 };
-
-// Takes a session id apart; name and value as it was found. No allocation.
-Session read_session(std::string_view name, std::string_view value, char separator, const Roster& roster) noexcept;
-
-// The session of a request: of the first name that is present, the parameter in the URL, else the cookie; of several
-// cookies with that name the first whose route can serve, else the first whose route is known, else the first.
-// Costs one pass over URL and header a name, no allocation.
-Session find_session(const Question& question, const Roster& roster) noexcept;
-
-// The balancer's own cookie in a request; of several the first that names a worker that can serve, else the first that
-// names one. Costs one pass over the header, no allocation.
-OwnCookie find_own_cookie(const Question& question, const Roster& roster) noexcept;
 
 // Decides. Costs find_session() and find_own_cookie(), then O(1) (a session that consistent hashing has to place for
 // the first time: O(workers)); draws one ticket if the rotation decides and none otherwise. The roster is not const

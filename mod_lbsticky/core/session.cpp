@@ -38,24 +38,6 @@ std::optional<std::string_view> find_parameter(std::string_view url, std::string
     return std::nullopt;
 }
 
-RouteCandidates::RouteCandidates(std::string_view value, char separator) noexcept
-    : rest_(value), separator_(separator), whole_(separator == '\0' && value.size() <= longest_route) {
-    // One byte more than a route can have: the separator before the longest of them.
-    if (rest_.size() > longest_route + 1) rest_.remove_prefix(rest_.size() - longest_route - 1);
-}
-
-std::optional<std::string_view> RouteCandidates::next() noexcept {
-    if (separator_ == '\0') {
-        if (!whole_) return std::nullopt;
-        whole_ = false;
-        return rest_;
-    }
-    const auto at = rest_.find(separator_);
-    if (at == std::string_view::npos || at + 1 == rest_.size()) return std::nullopt;
-    rest_.remove_prefix(at + 1);
-    return rest_;
-}
-
 std::string shortened(std::string_view id) {
     const std::size_t shown = std::min<std::size_t>(4, id.size() / 2);
     return std::string(id.substr(0, shown)) + "...(" + std::to_string(id.size()) + ")";

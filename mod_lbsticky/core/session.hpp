@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "core/cookie.hpp"
 
@@ -31,8 +32,22 @@ inline constexpr std::size_t longest_route = 63;
 // value is.
 class RouteCandidates {
 public:
-    RouteCandidates(std::string_view value, char separator) noexcept;
-    std::optional<std::string_view> next() noexcept;
+    RouteCandidates(std::string_view value, char separator) noexcept
+        : rest_(value), separator_(separator), whole_(separator == '\0' && value.size() <= longest_route) {
+        // One byte more than a route can have: the separator before the longest of them.
+        if (rest_.size() > longest_route + 1) rest_.remove_prefix(rest_.size() - longest_route - 1);
+    }
+
+    std::optional<std::string_view> next() noexcept {
+        if (separator_ == '\0') {
+            if (!std::exchange(whole_, false)) return std::nullopt;
+            return rest_;
+        }
+        const auto at = rest_.find(separator_);
+        if (at == std::string_view::npos || at + 1 == rest_.size()) return std::nullopt;
+        rest_.remove_prefix(at + 1);
+        return rest_;
+    }
 
 private:
     std::string_view rest_;

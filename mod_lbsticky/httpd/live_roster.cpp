@@ -17,39 +17,31 @@ constexpr std::size_t looked_at_per_request = 8;
 constexpr apr_time_t compared_after = apr_time_from_sec(1);
 constexpr apr_time_t set_back = apr_time_from_sec(60);
 
+// What of a worker's status says for what it may be chosen, and when it may be tried again.
+constexpr unsigned deciding = PROXY_WORKER_INITIALIZED | PROXY_WORKER_NOT_USABLE_BITMAP | PROXY_WORKER_DRAIN |
+                              PROXY_WORKER_HOT_SPARE | PROXY_WORKER_HOT_STANDBY | PROXY_WORKER_IGNORE_ERRORS;
+
 unsigned status_of(const proxy_worker& worker) noexcept {
-    return std::atomic_ref<unsigned>(worker.s->status).load(std::memory_order_relaxed);
+    return std::atomic_ref<unsigned>(worker.s->status).load(std::memory_order_relaxed) & deciding;
 }
 
-bool is_usable(unsigned status) noexcept {
-    return (status & PROXY_WORKER_INITIALIZED) && !(status & PROXY_WORKER_NOT_USABLE_BITMAP);
-}
-
-Worker reading_of(const proxy_worker& worker) {
-    const unsigned status = status_of(worker);
+Worker reading_of(const proxy_worker& worker, unsigned status) {
     Worker reading;
     reading.url = worker.s->name_ex;
     reading.route = worker.s->route;
     reading.redirect = worker.s->redirect;
     reading.factor = static_cast<std::uint32_t>(std::max(worker.s->lbfactor, 1));
     reading.lbset = worker.s->lbset;
-    reading.usable = is_usable(status);
+    reading.usable = (status & PROXY_WORKER_INITIALIZED) && !(status & PROXY_WORKER_NOT_USABLE_BITMAP);
     reading.draining = status & PROXY_WORKER_DRAIN;
     reading.spare = status & PROXY_WORKER_HOT_SPARE;
     reading.standby = status & PROXY_WORKER_HOT_STANDBY;
     return reading;
 }
 
-bool has_status(const proxy_worker& worker, const Worker& reading) noexcept {
-    const unsigned status = status_of(worker);
-    return is_usable(status) == reading.usable && !!(status & PROXY_WORKER_DRAIN) == reading.draining &&
-           !!(status & PROXY_WORKER_HOT_SPARE) == reading.spare &&
-           !!(status & PROXY_WORKER_HOT_STANDBY) == reading.standby;
-}
-
-// The same as reading_of(worker) == reading, without the strings it would make.
+// Whether it is the same as reading_of(worker, status) for the status that was read, without the strings it would make.
 bool still_reads(const proxy_worker& worker, const Worker& reading) noexcept {
-    return has_status(worker, reading) && worker.s->lbset == reading.lbset &&
+    return worker.s->lbset == reading.lbset &&
            static_cast<std::uint32_t>(std::max(worker.s->lbfactor, 1)) == reading.factor &&
            reading.route == worker.s->route && reading.redirect == worker.s->redirect;
 }
@@ -86,23 +78,27 @@ Roster& LiveRoster::read_again(server_rec* server) {
         const unsigned status = status_of(*workers[i]);
         if (server && (status & PROXY_WORKER_IN_ERROR) && !(status & PROXY_WORKER_DRAIN))
             mod_proxy.retry_worker("BALANCER", workers[i], server);
-        same = same && still_reads(*workers[i], roster_->workers()[i]);
+        same = same && status_of(*workers[i]) == statuses_[i] && still_reads(*workers[i], roster_->workers()[i]);
     }
     if (!same) {
         std::vector<Worker> readings;
         readings.reserve(workers.size());
+        std::vector<unsigned> statuses;
+        statuses.reserve(workers.size());
         std::vector<std::size_t> out_of_service;
         for (std::size_t i = 0; i < workers.size(); ++i) {
             shared_.claim(static_cast<std::size_t>(workers[i]->s->index), workers[i]->s->name_ex);
-            readings.push_back(reading_of(*workers[i]));
+            statuses.push_back(status_of(*workers[i]));
+            readings.push_back(reading_of(*workers[i], statuses.back()));
             if (cookies_) readings.back().cookies = cookies_->of(readings.back());
             if (!readings.back().usable || readings.back().draining) out_of_service.push_back(i);
         }
         roster_ = std::make_unique<Roster>(std::move(readings));
         workers_.swap(workers);
-        workers.reserve(workers_.size());
+        statuses_ = std::move(statuses);
         out_of_service_ = std::move(out_of_service);
         next_to_look_at_ = 0;
+        workers.reserve(workers_.size());
     }
     generation_ = generation;
     return *roster_;
@@ -112,7 +108,7 @@ bool LiveRoster::still_true(const Choice& choice, server_rec* server) noexcept {
     const auto check = [&](std::size_t index) {
         if (status_of(*workers_[index]) & PROXY_WORKER_IN_ERROR)
             mod_proxy.retry_worker("BALANCER", workers_[index], server);
-        return has_status(*workers_[index], roster_->workers()[index]);
+        return status_of(*workers_[index]) == statuses_[index];
     };
     const auto looked_at = choice.looked_at();
     if (!std::all_of(looked_at.begin(), looked_at.end(), check)) return false;
@@ -144,7 +140,7 @@ bool LiveRoster::somebody_may_be_back() noexcept {
 
         const proxy_worker& worker = *workers_[index];
         const unsigned status = status_of(worker);
-        if (is_usable(status) != roster_->workers()[index].usable) return true;
+        if (status != statuses_[index]) return true;
         // What ap_proxy_retry_worker() will see, for those that read_again() hands to it.
         constexpr unsigned not_retried = PROXY_WORKER_STOPPED | PROXY_WORKER_DRAIN;
         if ((status & PROXY_WORKER_IN_ERROR) && !(status & not_retried) &&

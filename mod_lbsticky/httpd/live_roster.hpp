@@ -39,7 +39,8 @@ public:
     Roster& read_again(server_rec* server);
 
     // Whether the worker chosen and those looked at still have the status that the roster says; all else about them is
-    // changed in balancer-manager alone, which says so. The workers are indexes into it.
+    // changed in balancer-manager alone, which says so. Before it looks it lets those in error try again whose time has
+    // come. The workers are indexes into the roster.
     bool still_true(const Choice& choice, server_rec* server) noexcept;
 
     // The current roster with these workers unable to serve; null if they are so already. Throws as current() does.
@@ -52,7 +53,6 @@ public:
     std::optional<std::size_t> index_of(const proxy_worker& worker) const noexcept;
 
 private:
-    bool unchanged(std::size_t index) const noexcept;
     bool somebody_may_be_back() noexcept;
 
     proxy_balancer& balancer_;
@@ -60,6 +60,7 @@ private:
     CookieValues* cookies_;
     std::unique_ptr<Roster> roster_;
     std::vector<proxy_worker*> workers_;       // by index of the roster: in the order of their slots
+    std::vector<unsigned> statuses_;           // what the roster rests on, by index
     std::vector<proxy_worker*> reading_;       // kept for its memory: to find that nothing has changed takes none
     std::vector<std::size_t> out_of_service_;  // those that cannot serve, and those that are draining
     std::size_t next_to_look_at_ = 0;          // in out_of_service_

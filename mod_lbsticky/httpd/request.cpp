@@ -69,7 +69,7 @@ Question Request::question_of(const Balancer& own, const request_rec* r, Session
     question.cookies = view(cookies_);
     question.url = view(r->unparsed_uri);
     question.cookie_name = own.cookie_name;
-    question.client_address = view(r->useragent_ip);
+    if (r->useragent_ip) question.client_address = r->useragent_ip;
     question.names = own.session_names(from_stickysession);
     question.separator = own.httpds.s->sticky_separator;
     question.nofailover = own.httpds.s->sticky_force;
@@ -87,25 +87,29 @@ proxy_worker* Request::decide(proxy_balancer& balancer, request_rec* r) {
     LiveRoster& live = own->roster;
     Roster* roster = &live.current(r->request_time, r->server);
     std::unique_ptr<Roster> reduced;
-    Choice choice;
-    // A second reading is as good as any: what differs then changed in between.
-    for (bool again = false;; again = true) {
+    const auto chosen = [&] {
         if (failed_ && (reduced = live.without(failed()))) roster = reduced.get();
-        choice = choose(question, *roster, tickets);
-        const bool decided = choice.worker || choice.affinity == Affinity::refused;
-        if ((live.still_true(choice, r->server) && decided) || again) break;
+        return choose(question, *roster, tickets);
+    };
+    Choice choice = chosen();
+    // This first: it lets the workers that were looked at try again if it is time.
+    const bool still_true = live.still_true(choice, r->server);
+    const bool nobody_serves = !choice.worker && choice.affinity != Affinity::refused;
+    if (!still_true || nobody_serves) {
+        // A second reading is as good as any: what differs then changed in between.
         roster = &live.read_again(r->server);
+        choice = chosen();
     }
 
     proxy_worker* worker = choice.worker ? live.worker(*choice.worker) : nullptr;
     note_cookie(*own, question, *roster, choice, r);
-    const auto moved_from = choice.moved_from();
-    decision_ = Decision{worker,
-                         choice.affinity,
-                         choice.session,
-                         moved_from ? live.worker(*moved_from) : nullptr,
-                         choice.session.exists() && !choice.session.worker,
-                         choice.cookie.present && !choice.cookie.worker};
+    Decision& decision = decision_.emplace();
+    decision.worker = worker;
+    decision.affinity = choice.affinity;
+    decision.session = choice.session;
+    if (const auto moved_from = choice.moved_from()) decision.moved_from = live.worker(*moved_from);
+    decision.unknown_route = choice.session.exists() && !choice.session.worker;
+    decision.unknown_cookie = choice.cookie.present && !choice.cookie.worker;
     if (choice.affinity != Affinity::refused) return worker;
     // Null would mean that nobody can serve, for which mod_proxy_balancer may wait: choose_worker() refuses.
     return live.worker(choice.looked_at().front());
@@ -140,10 +144,8 @@ Decision Request::decided_by_httpd(Balancer& own, proxy_balancer& balancer, prox
             decision.unknown_route = !wanted;
         }
         if (chosen) {
-            Choice choice;
+            Choice choice(question, roster);
             choice.worker = own.roster.index_of(*chosen);
-            choice.session = find_session(question, roster);
-            choice.cookie = find_own_cookie(question, roster);
             decision.unknown_cookie = choice.cookie.present && !choice.cookie.worker;
             note_cookie(own, question, roster, choice, r);
         }

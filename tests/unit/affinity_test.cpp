@@ -632,7 +632,7 @@ TEST_CASE("sessions that have a route and no id fail over by the client's addres
     std::vector<int> served(3, 0);
     for (int n = 0; n < 200; ++n) {
         const std::string address = "192.0.2." + std::to_string(n);
-        balancer.question.client_address = address;
+        balancer.question.client_address = address.c_str();
         const Choice choice = balancer.choose("JSESSIONID=.b");
         REQUIRE(choice.worker);
         CHECK(choice.affinity == Affinity::failover);
