@@ -109,6 +109,7 @@ proxy_worker* Request::decide(proxy_balancer& balancer, request_rec* r) {
     decision.session = choice.session;
     if (const auto moved_from = choice.moved_from()) decision.moved_from = live.worker(*moved_from);
     decision.unknown_route = choice.session.exists() && !choice.session.worker;
+    decision.may_have_cookie = choice.cookie.present;
     decision.unknown_cookie = choice.cookie.present && !choice.cookie.worker;
     if (choice.affinity != Affinity::refused) return worker;
     // Null would mean that nobody can serve, for which mod_proxy_balancer may wait: choose_worker() refuses.
@@ -146,7 +147,8 @@ Decision Request::decided_by_httpd(Balancer& own, proxy_balancer& balancer, prox
         if (chosen) {
             Choice choice(question, roster);
             choice.worker = own.roster.index_of(*chosen);
-            decision.unknown_cookie = choice.cookie.present && !choice.cookie.worker;
+            decision.may_have_cookie = choice.cookie.present;
+    decision.unknown_cookie = choice.cookie.present && !choice.cookie.worker;
             note_cookie(own, question, roster, choice, r);
         }
     };
@@ -161,7 +163,8 @@ Decision Request::decided_by_httpd(Balancer& own, proxy_balancer& balancer, prox
 void Request::conclude(proxy_balancer& balancer, proxy_worker* chosen, request_rec* r) {
     Balancer* own = Balancer::of(balancer);
     if (!own) return;
-    const Decision decision = decision_ ? *decision_ : decided_by_httpd(*own, balancer, chosen, r);
+    if (!decision_) decision_ = decided_by_httpd(*own, balancer, chosen, r);
+    const Decision& decision = *decision_;
 
     apr_table_setn(r->subprocess_env, "BALANCER_AFFINITY", word_for(decision.affinity));
     // What mod_proxy_balancer says of a finder's choice is not always so: that the route has changed whenever there is
@@ -178,7 +181,7 @@ void Request::conclude(proxy_balancer& balancer, proxy_worker* chosen, request_r
     }
 
     note_counts(*own, decision, r);
-    if (chosen && !own->cookie_name.empty()) give_cookie(*own, balancer, r);
+    if (chosen && !own->cookie_name.empty()) give_cookie(*own, balancer, decision.may_have_cookie, r);
     if (APLOG_R_IS_LEVEL(r, APLOG_DEBUG)) log_choice(balancer, decision, r);
 }
 
@@ -198,9 +201,9 @@ void Request::note_cookie(Balancer& own, const Question& question, const Roster&
 }
 
 // The member does not see the balancer's own cookie; the client is given one with the response if it is due.
-void Request::give_cookie(Balancer& own, proxy_balancer& balancer, request_rec* r) {
+void Request::give_cookie(Balancer& own, proxy_balancer& balancer, bool may_have_one, request_rec* r) {
     cookie_.balancer = &balancer;
-    if (cookies_ && CookieReader(cookies_, own.cookie_name).next()) {
+    if (cookies_ && may_have_one) {
         const std::string_view header = cookies_;
         auto* kept = static_cast<char*>(apr_palloc(r->pool, header.size() + 1));
         kept[without_cookie(header, own.cookie_name, kept)] = '\0';

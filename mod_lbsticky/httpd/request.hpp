@@ -22,6 +22,7 @@ struct Decision {
     proxy_worker* moved_from = nullptr;  // whom the request wanted and could not have
     bool unknown_route = false;          // its session id carries no route, or one that nobody has
     bool unknown_cookie = false;         // the balancer's own cookie names nobody
+    bool may_have_cookie = true;         // the Cookie header may hold the balancer's own
 };
 
 // What this module remembers of a request as long as it lasts. One thread at a time has a request.
@@ -53,7 +54,7 @@ private:
     Decision decided_by_httpd(Balancer& own, proxy_balancer& balancer, proxy_worker* chosen, request_rec* r);
     void note_cookie(Balancer& own, const Question& question, const Roster& roster, const Choice& choice,
                      request_rec* r);
-    void give_cookie(Balancer& own, proxy_balancer& balancer, request_rec* r);
+    void give_cookie(Balancer& own, proxy_balancer& balancer, bool may_have_one, request_rec* r);
     std::span<const proxy_worker* const> failed() const noexcept {
         if (!failed_) return {};
         return {reinterpret_cast<const proxy_worker**>(failed_->elts), static_cast<std::size_t>(failed_->nelts)};
@@ -64,7 +65,7 @@ private:
 
     bool inside_ = false;                           // choose_worker() lets mod_proxy_balancer's hook run
     apr_array_header_t* failed_ = nullptr;          // the workers that were asked for this request, in vain
-    std::optional<Decision> decision_;              // what the finder decided, if it was asked
+    std::optional<Decision> decision_;              // what was decided, by the finder if it was asked
     const char* cookies_ = nullptr;                 // the Cookie header as the client sent it
     CookieToSet cookie_;                            // what the client is to be given
     bool has_filter_ = false;                       // the response passes the filter that gives it

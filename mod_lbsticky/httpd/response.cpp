@@ -15,7 +15,8 @@ APLOG_USE_MODULE(lbmethod_sticky);
 namespace lbsticky {
 namespace {
 
-constexpr const char* response_filter = "LBSTICKY_COOKIE";
+// Registered once, before any request.
+ap_filter_rec_t* response_filter = nullptr;
 
 bool is_tls(const request_rec* r) noexcept {
     return std::strcmp(ap_http_scheme(r), "https") == 0;
@@ -124,11 +125,11 @@ void register_response_filter() noexcept {
     // Nearer to the client than mod_cache (AP_FTYPE_CONTENT_SET + 1): the cookie of one client is not stored for
     // others.
     constexpr auto behind_the_cache = static_cast<ap_filter_type>(AP_FTYPE_CONTENT_SET + 2);
-    ap_register_output_filter(response_filter, set_cookie_once, nullptr, behind_the_cache);
+    response_filter = ap_register_output_filter("LBSTICKY_COOKIE", set_cookie_once, nullptr, behind_the_cache);
 }
 
 void set_on_response(request_rec* r, CookieToSet& cookie) noexcept {
-    ap_add_output_filter(response_filter, &cookie, r, r->connection);
+    ap_add_output_filter_handle(response_filter, &cookie, r, r->connection);
 }
 
 void set_on_upgrade(request_rec* r, const CookieToSet& cookie) noexcept {
