@@ -177,7 +177,10 @@ void Request::conclude(proxy_balancer& balancer, proxy_worker* chosen, request_r
             set_variable(r, "BALANCER_SESSION_ROUTE", session.route);
         }
         const bool stays = decision.affinity == Affinity::route || decision.affinity == Affinity::cookie;
-        set_variable(r, "BALANCER_ROUTE_CHANGED", !chosen || stays ? "" : "1");
+        if (chosen && !stays)
+            apr_table_setn(r->subprocess_env, "BALANCER_ROUTE_CHANGED", "1");
+        else if (*own->httpds.s->sticky || failed_)  // else nobody can have set it
+            apr_table_unset(r->subprocess_env, "BALANCER_ROUTE_CHANGED");
     }
 
     note_counts(*own, decision, r);
