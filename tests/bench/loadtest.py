@@ -138,8 +138,9 @@ def addresses(count):
 class Httpd(Server):
     """httpd as it is run where speed matters: event MPM, a fixed number of threads, nothing loaded that is not used."""
 
-    def __init__(self, folder, module, configuration):
-        """module: None for an httpd without it."""
+    def __init__(self, folder, module, configuration, before=()):
+        """module: None for an httpd without it. before: what stands before its command, such as valgrind."""
+        self.before = before
         super().__init__(folder, module, configuration, log_level="warn")
 
     def configure(self, configuration):
@@ -179,7 +180,7 @@ KeepAliveTimeout 60
 """)
 
     def command(self, *arguments):
-        return on_cores(SERVER_CORES, super().command(*arguments))
+        return on_cores(SERVER_CORES, [*self.before, *super().command(*arguments)])
 
     def __enter__(self):
         try:
@@ -243,12 +244,6 @@ def cookie_file(path, cookies):
     return path
 
 
-def failures(runs):
-    """What went wrong in {name: [a run, …]}, or None."""
-    errors = [f"{name}: {run['error']}" for name, of_name in runs.items() for run in of_name if "error" in run]
-    return "; ".join(dict.fromkeys(errors)) or None
-
-
 def warm_up(url, cookies, requests, parent):
     """At least so many requests: not the time, their number tells whether all connections to the members are there."""
     while requests > 0:
@@ -259,7 +254,7 @@ def warm_up(url, cookies, requests, parent):
 
 
 def alternate(urls, cookies, pairs, seconds, warm, parent):
-    """{name: URL}, each after the other, over and over: {name: [a run, …]}. A run that failed has an "error".
+    """{name: URL}, each after the other, over and over: {name: [a run, …]}. Raises RuntimeError if a run failed.
 
     warm: how many requests each gets beforehand.
     """
@@ -269,16 +264,28 @@ def alternate(urls, cookies, pairs, seconds, warm, parent):
     for _ in range(pairs):
         for name, url in urls.items():
             runs[name].append(wrk(url, cookies, seconds, parent))
+            if "error" in runs[name][-1]:
+                raise RuntimeError(f"{name}: {runs[name][-1]['error']}")
     return runs
 
 
 def attempt(measure, *arguments):
-    """(runs, what went wrong or None); a server whose log has complaints has gone wrong too."""
+    """(what was measured, what went wrong or None); a server whose log has complaints has gone wrong too."""
     try:
-        runs = measure(*arguments)
-        return runs, failures(runs)
+        return measure(*arguments), None
     except (AssertionError, RuntimeError, subprocess.SubprocessError) as error:
         return {}, " ".join(str(error).split())
+
+
+def ask(url, cookies, count, folder):
+    """So many requests, one after the other on one connection, with these Cookie headers in turn; each must be answered
+    by a member."""
+    requests = [f'url = "{url}"\noutput = /dev/null\n'
+                + (f'header = "Cookie: {cookies[number % len(cookies)]}"\n' if cookies else "")
+                for number in range(count)]
+    config = folder / "requests"
+    config.write_text("silent\nshow-error\nfail-early\nfail\n" + "next\nfail\n".join(requests))
+    subprocess.run(["curl", "--config", config], check=True, stdout=subprocess.DEVNULL, timeout=300)
 
 
 def members_reached(url, cookie, count):
@@ -309,6 +316,13 @@ def median(values, digits=0):
 def spread(values, digits=3):
     """Median, and from what to what."""
     return f"{median(values, digits)} ({min(values):.{digits}f} to {max(values):.{digits}f})" if values else "-"
+
+
+def counted(found, above, below):
+    """Instructions of one, of the other, and their ratio, as cells of a table; found: None if they were not counted."""
+    if not found:
+        return ["-"] * 3
+    return [f"{found[below]:,.0f}", f"{found[above]:,.0f}", f"**{found[above] / found[below]:.3f}**"]
 
 
 def paragraph(text):

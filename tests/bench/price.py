@@ -14,15 +14,16 @@ import re
 import subprocess
 import tempfile
 
-from loadtest import (CONNECTIONS, LOAD_CORES, SERVER_CORES, Httpd, addresses, alone, alternate, attempt, backends,
-                      bars, cookie_file, figures, free_port, median, members_reached, nginx_conf, paragraph, progress,
-                      ratios, running, spread, table, version)
+import callgrind
+from loadtest import (CONNECTIONS, LOAD_CORES, SERVER_CORES, Httpd, addresses, alone, alternate, ask, attempt, backends,
+                      bars, cookie_file, counted, figures, free_port, median, members_reached, nginx_conf, paragraph,
+                      progress, ratios, running, spread, table, version)
 
 MEMBERS = addresses(4)
 WAYS = ["plain", "sticky"]
 
 
-# -- the servers: each yields its process id and the URLs of the two ways -------------------------------------------
+# -- the servers: each yields its process id and the URLs of the two ways; `before` stands before its command --------
 
 def two_ports():
     first = second = free_port()
@@ -51,17 +52,17 @@ Listen 127.0.0.1:{port}
 
 
 @contextlib.contextmanager
-def httpd_with_module(folder, module, backend):
+def httpd_with_module(folder, module, backend, before=()):
     ports = two_ports()
     members = [f"http://{member}:{backend}" for member in MEMBERS]
     plain = virtual_host("plain", ports["plain"], members, "ProxySet lbmethod=sticky\n        LBStickyCookie off")
     sticky = virtual_host("sticky", ports["sticky"], members, "ProxySet lbmethod=sticky")
-    with Httpd(folder, module, plain + sticky) as httpd:
+    with Httpd(folder, module, plain + sticky, before) as httpd:
         yield httpd.process.pid, urls(ports)
 
 
 @contextlib.contextmanager
-def httpd_stock(folder, module, backend):
+def httpd_stock(folder, module, backend, before=()):
     """With the recipe of httpd's own documentation."""
     ports = two_ports()
     members = [f"http://{member}:{backend} route={number}" for number, member in enumerate(MEMBERS, 1)]
@@ -69,12 +70,12 @@ def httpd_stock(folder, module, backend):
     recipe = 'Header add Set-Cookie "ROUTEID=.%{BALANCER_WORKER_ROUTE}e; path=/" env=BALANCER_ROUTE_CHANGED'
     sticky = virtual_host("sticky", ports["sticky"], members,
                           "ProxySet lbmethod=byrequests stickysession=ROUTEID", recipe)
-    with Httpd(folder, None, plain + sticky) as httpd:
+    with Httpd(folder, None, plain + sticky, before) as httpd:
         yield httpd.process.pid, urls(ports)
 
 
 @contextlib.contextmanager
-def haproxy(folder, module, backend):
+def haproxy(folder, module, backend, before=()):
     folder.mkdir()
     ports = two_ports()
     cookies = {"plain": "", "sticky": "cookie SRV insert indirect nocache"}
@@ -99,12 +100,13 @@ defaults
     timeout client 60s
     timeout server 60s
 {listeners}""")
-    with running(["haproxy", "-db", "-f", folder / "haproxy.cfg"], SERVER_CORES, ports["plain"], folder) as pid:
+    command = ["haproxy", "-db", "-f", folder / "haproxy.cfg"]
+    with running([*before, *command], SERVER_CORES, ports["plain"], folder) as pid:
         yield pid, urls(ports)
 
 
 @contextlib.contextmanager
-def nginx(folder, module, backend):
+def nginx(folder, module, backend, before=()):
     folder.mkdir()
     ports = two_ports()
     members = "\n".join(f"        server {member}:{backend};" for member in MEMBERS)
@@ -124,12 +126,12 @@ def nginx(folder, module, backend):
         }}
     }}""" for way, method in zip(WAYS, ("", "hash $cookie_sid consistent;")))
     command = nginx_conf(folder, len(SERVER_CORES), http)
-    with running(command, SERVER_CORES, ports["plain"], folder) as pid:
+    with running([*before, *command], SERVER_CORES, ports["plain"], folder) as pid:
         yield pid, urls(ports)
 
 
 @contextlib.contextmanager
-def caddy(folder, module, backend):
+def caddy(folder, module, backend, before=()):
     folder.mkdir()
     ports = two_ports()
     members = " ".join(f"{member}:{backend}" for member in MEMBERS)
@@ -149,12 +151,13 @@ http://127.0.0.1:{ports[way]} {{
 }}
 {sites}""")
     command = ["caddy", "run", "--adapter", "caddyfile", "--config", folder / "Caddyfile"]
-    with running(command, SERVER_CORES, ports["plain"], folder) as pid:
+    with running([*before, *command], SERVER_CORES, ports["plain"], folder) as pid:
         yield pid, urls(ports)
 
 
 SERVERS = {"httpd, this module": httpd_with_module, "httpd, stock": httpd_stock, "HAProxy": haproxy, "nginx": nginx,
            "Caddy": caddy}
+COUNTED = ["httpd, this module", "httpd, stock", "HAProxy", "nginx"]  # valgrind does not run what is written in Go
 SETTINGS = {
     "httpd, this module": ("`lbmethod=sticky`, `LBStickyCookie off`", "`lbmethod=sticky`"),
     "httpd, stock": ("`lbmethod=byrequests`", "`stickysession=ROUTEID`, `Header add Set-Cookie …`"),
@@ -192,7 +195,7 @@ def check_sticky(url, cookies):
     """Every cookie is at one member, and all together are at all of them."""
     reached = {}
     for cookie in cookies:
-        reached[cookie] = collections.Counter(members_reached(url, cookie, 20))
+        reached[cookie] = collections.Counter(members_reached(url, cookie, 5))
         assert len(reached[cookie]) == 1, f"{url}: {cookie} at {dict(reached[cookie])}"
     everywhere = set().union(*reached.values())
     assert len(everywhere) == len(MEMBERS), f"{url}: all at {everywhere}"
@@ -213,10 +216,28 @@ def versions():
 
 def measure_server(folder, module, backend, name, pairs, seconds, warm):
     with SERVERS[name](folder / "server", module, backend) as (pid, url):
-        cookies = cookies_made() if name == "nginx" else cookies_given(url["sticky"])
-        check_sticky(url["sticky"], cookies[:20])
+        cookies = cookies_of(name, url)
+        check_sticky(url["sticky"], cookies[:100])
         check_plain(url["plain"], cookies[0])
         return alternate(url, cookie_file(folder / "cookies", cookies), pairs, seconds, warm, pid)
+
+
+def cookies_of(name, url):
+    return cookies_made() if name == "nginx" else cookies_given(url["sticky"])
+
+
+def instructions(folder, module, backend, name, times):
+    """{way: instructions a request}."""
+    folder.mkdir()
+    found = {}
+    for way in WAYS:
+        def run(command, requests, way=way):
+            its_own = folder / f"{way}{requests}"
+            its_own.mkdir()
+            with SERVERS[name](its_own / "server", module, backend, command) as (_, url):
+                ask(url[way], cookies_of(name, url), requests, its_own)
+        found[way] = callgrind.instructions(folder / way, times, run)
+    return found
 
 
 def measure(module, quick):
@@ -234,6 +255,9 @@ def measure(module, quick):
                 if not server["error"]:
                     server["ratio"] = ratios(runs, "sticky", "plain", "rate")
                     server["cpu_ratio"] = ratios(runs, "sticky", "plain", "cpu")
+                    if name in (COUNTED[:1] if quick else COUNTED):
+                        server["instructions"], server["error"] = attempt(
+                            instructions, folder / f"{number}-counted", module, backend, name, 20 if quick else 500)
                 progress(f"price of stickiness, {name}: "
                          f"{server['error'] or 'sticky to plain ' + spread(server['ratio'])}")
                 results["cases"].append(server)
@@ -243,16 +267,18 @@ def measure(module, quick):
 def row(server):
     name = server["name"]
     if server["error"]:
-        return [name, f"failed: {server['error']}", *[""] * 6]
+        return [name, f"failed: {server['error']}", *[""] * 9]
     runs = server["runs"]
     return [name, *(median(figures(runs[way], "rate")) for way in WAYS), f"**{spread(server['ratio'])}**",
             *(median(figures(runs[way], "cpu"), 3) for way in WAYS), spread(server["cpu_ratio"]),
+            *counted(server.get("instructions"), "sticky", "plain"),
             median(figures(runs["plain"] + runs["sticky"], "busy"), 2)]
 
 
 def report(results):
     head = ["server", "plain, requests/s", "sticky, requests/s", "sticky to plain", "plain, CPU s per 10,000",
-            "sticky, CPU s per 10,000", "CPU, sticky to plain", "cores busy"]
+            "sticky, CPU s per 10,000", "CPU, sticky to plain", "plain, instructions", "sticky, instructions",
+            "instructions, sticky to plain", "cores busy"]
     settings = table(["server", "plain", "sticky"], [[name, *SETTINGS[name]] for name in SETTINGS])
     numbers = ", ".join(f"{name} {number}" for name, number in results["versions"].items())
     text = paragraph(f"""
@@ -262,8 +288,9 @@ def report(results):
         carry the cookies that the server gave (nginx gives none: ids as an application gives them):
         {results["pairs"]} pair(s) of runs of {results["seconds"]} s. Medians; a ratio is that of the two runs of a
         pair: median (lowest to highest). CPU is user and system time of all processes of the server, per 10,000
-        requests. Where a server does not keep its cores busy, `wrk` and the members are the limit, and the CPU time
-        tells more than the requests a second. {numbers}.""")
+        requests. Instructions are those of one request in user space, counted by callgrind, which noise does not touch;
+        the system calls are the same in both ways. Where a server does not keep its cores busy, `wrk` and the members
+        are the limit, and the CPU time tells more than the requests a second. {numbers}.""")
     return f"""## The price of stickiness
 
 {text}
