@@ -117,6 +117,28 @@ def measure_lines(server, quick, length):
     return found
 
 
+def at_once(module, quick):
+    """{processes × threads that choose at once: {name: nanoseconds a choice}}, of 128 members."""
+    found = {}
+    with tempfile.TemporaryDirectory(prefix="lbbench-") as folder:
+        os.chmod(folder, 0o755)
+        server = Bench(module, f"{folder}/h", 8 if quick else 128)
+        server.start()
+        try:
+            for processes, threads in [(1, 1), (1, 2), (2, 1), (4, 4)]:
+                how = found[f"{processes} × {threads}"] = {}
+                for name in ("byrequests new", "sticky new", "sticky route", "sticky hash"):
+                    method, line = name.split()
+                    balancer, session, variants = LINES[line] if method == "sticky" else (method, *STOCK[line])
+                    answers = [server.ask(balancer, cookies(100, session), variants, what="finder", method=method,
+                                          choices=640 if quick else 25_600, processes=processes, threads=threads)
+                               for _ in range(1 if quick else 6)]
+                    how[name] = min(answer["nanoseconds"] for answer in answers)
+        finally:
+            server.stop()
+    return found
+
+
 def instructions(module, quick):
     """{members: {line: instructions a choice}}."""
     found = {}
@@ -217,6 +239,8 @@ def measure(module, quick):
                 results["long"][number] = measure_lines(server, quick, 4096)
             finally:
                 server.stop()
+    print("choices at once", file=sys.stderr)
+    results["at once"] = at_once(module, quick)
     print("fairness", file=sys.stderr)
     results["fairness"] = fairness(module, quick)
     print("instructions", file=sys.stderr)
@@ -250,6 +274,10 @@ def report(results):
              "methods find a route by `stickysession=`:\n\n")
     text += by_members(results["choices"], "pre_request", nanoseconds)
     text += "\nWith 4 KB:\n\n" + by_members(results["long"], "pre_request", nanoseconds)
+    text += "\nBy several at once, processes × threads of each, 128 members, 100 bytes:\n\n"
+    together = results["at once"]
+    names = list(next(iter(together.values())))
+    text += table(["", *together], [[name, *(f"{together[how][name]:.0f}" for how in together)] for name in names])
     text += f"\nCalls of malloc in a choice, beyond the request's pool: at most {mallocs:.4f}.\n"
     numbers = list(results["instructions"])
     text += "\nInstructions a choice (callgrind; the finder and the mutex, 100 bytes):\n\n"
