@@ -67,6 +67,7 @@ Session find_session(const Question& question, const Roster& roster) noexcept;
 // names one. Costs one pass over the header, no allocation.
 OwnCookie find_own_cookie(const Question& question, const Roster& roster) noexcept;
 
+// Who serves a request, and why.
 struct Choice {
     // What the request says; nobody is chosen yet.
     Choice(const Question& question, const Roster& roster) noexcept

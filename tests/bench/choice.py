@@ -93,27 +93,32 @@ def rounds(number, quick):
 def measure_lines(server, quick, length):
     """{what: {name: (nanoseconds, mallocs a choice)}} with a Cookie header of that length.
 
-    Of several measurements the least: the one that was least disturbed by others on the machine.
+    All in turns, over and over; of each the least, which was least disturbed by others on the machine.
     """
-    found = {"finder": {}, "pre_request": {}}
-
-    def one(what, name, balancer, session, variants, choices, **more):
-        cookie = cookies(length, session)
-        server.ask(balancer, cookie, variants, what=what, choices=max(2048, choices), **more)  # warm
-        answers = [server.ask(balancer, cookie, variants, what=what, choices=choices, **more)
-                   for _ in range(1 if quick else 12)]
-        found[what][name] = (min(answer["nanoseconds"] for answer in answers),
-                             max(answer["allocations"] for answer in answers) / choices)
-
     fast = 6400 if quick else 25_600
     slow = rounds(server.number, quick)
+    asked = []  # (what, name, choices, what the server is asked)
+
+    def also(what, name, balancer, session, variants, choices, **more):
+        asked.append((what, name, choices, (balancer, cookies(length, session), variants), more))
+
     for method in ("byrequests", "bybusyness"):
-        one("finder", f"{method} new", method, "", 1, slow, method=method)
+        also("finder", f"{method} new", method, "", 1, slow, method=method)
         for line, (session, variants) in STOCK.items():
-            one("pre_request", f"{method} {line}", method, session, variants, slow)
+            also("pre_request", f"{method} {line}", method, session, variants, slow)
     for line, (balancer, session, variants) in LINES.items():
-        one("finder", f"sticky {line}", balancer, session, variants, fast, method="sticky")
-        one("pre_request", f"sticky {line}", balancer, session, variants, fast)
+        also("finder", f"sticky {line}", balancer, session, variants, fast, method="sticky")
+        also("pre_request", f"sticky {line}", balancer, session, variants, fast)
+
+    answers = {}
+    for turn in range(2 if quick else 16):
+        for what, name, choices, question, more in asked:
+            answer = server.ask(*question, what=what, choices=choices, **more)
+            if turn > 0:  # the first one warms
+                answers.setdefault((what, name), []).append((answer["nanoseconds"], answer["allocations"] / choices))
+    found = {"finder": {}, "pre_request": {}}
+    for (what, name), figures in answers.items():
+        found[what][name] = tuple(pick(figure) for pick, figure in zip((min, max), zip(*figures)))
     return found
 
 
@@ -266,7 +271,7 @@ def report(results):
     mallocs = max(found[1] for length in ("choices", "long") for whats in results[length].values()
                   for names in whats.values() for name, found in names.items() if name.startswith("sticky"))
     text = "## A choice, in httpd\n\nNanoseconds a choice, by members. "
-    text += ("Of twelve measurements the least, the one that was disturbed least.\n\n"
+    text += ("Of fifteen measurements the least, the one that was disturbed least.\n\n"
              "The finder alone, under the mutex that mod_proxy_balancer holds, with a Cookie header of 100 bytes:\n\n")
     text += by_members(results["choices"], "finder", nanoseconds)
     text += "\nWith one of 4 KB:\n\n" + by_members(results["long"], "finder", nanoseconds)

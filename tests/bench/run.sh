@@ -1,6 +1,6 @@
 #!/bin/bash
 # Installs what it needs (Debian packages), builds, and measures; the results are in tests/bench/RESULTS.md, with plots.
-# Nothing else should run on the machine meanwhile; it takes about forty minutes.
+# Nothing else should run on the machine meanwhile; it takes about half an hour.
 #
 #   tests/bench/run.sh              everything
 #   tests/bench/run.sh choice ...   these parts: choice, whole, price

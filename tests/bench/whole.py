@@ -91,7 +91,7 @@ def instructions(folder, module, port, count, kind, times):
 
 def measure(module, quick):
     # Many short runs: what disturbs a shared machine often lasts longer than a run, and then hits both of a pair.
-    pairs, seconds = (1, 1) if quick else (16, 1)
+    pairs, seconds = (1, 1) if quick else (30, 1)
     results = {"pairs": pairs, "seconds": seconds, "connections": CONNECTIONS, "server_cores": len(SERVER_CORES),
                "load_cores": len(LOAD_CORES), "cases": [],
                "versions": {"httpd": version("apache2", "-v"), "nginx": version("nginx", "-v"),
