@@ -148,7 +148,7 @@ Decision Request::decided_by_httpd(Balancer& own, proxy_balancer& balancer, prox
             Choice choice(question, roster);
             choice.worker = own.roster.index_of(*chosen);
             decision.may_have_cookie = choice.cookie.present;
-    decision.unknown_cookie = choice.cookie.present && !choice.cookie.worker;
+            decision.unknown_cookie = choice.cookie.present && !choice.cookie.worker;
             note_cookie(own, question, roster, choice, r);
         }
     };
