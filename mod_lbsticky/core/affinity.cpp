@@ -89,7 +89,7 @@ Session read_session(std::string_view name, std::string_view value, char separat
 }
 
 Session find_session(const Question& question, const Roster& roster) noexcept {
-    Session found;
+    Session found;  // the one object to be returned, so that it is made where the caller wants it
     for (const SessionName& name : question.names) {
         if (const auto value = find_parameter(question.url, name.parameter)) {
             found = read_session(name.parameter, *value, question.separator, roster);

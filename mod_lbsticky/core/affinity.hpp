@@ -31,7 +31,7 @@ struct Question {
     std::string_view cookies;                 // the Cookie header, empty where there is none
     std::string_view url;                     // as the client sent it: path and query
     std::string_view cookie_name;             // of the balancer's own cookie; empty: it has none
-    const char* client_address = "";          // stands for the id where a request names a worker and has no id
+    const char* client_address = "";          // stands for the id where a worker is named without one; read only then
     std::span<const SessionName> names = {};  // where a session id may stand; the first one present counts
     char separator = '.';                     // between id and route; '\0': the whole value is the route
     bool nofailover = false;                  // rather refuse than send a session to another worker

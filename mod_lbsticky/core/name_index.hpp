@@ -27,7 +27,7 @@ public:
         return slot.worker;
     }
 
-    // The worker that has the name. Costs a hash of the name, and a comparison.
+    // The worker that has the name. Costs a hash of the name, and a comparison or a few.
     std::optional<std::size_t> find(std::string_view name) const noexcept {
         const Slot& slot = slots_[place_of(name)];
         if (!slot.name.data()) return std::nullopt;

@@ -17,7 +17,8 @@ constexpr std::size_t looked_at_per_request = 8;
 constexpr apr_time_t compared_after = apr_time_from_sec(1);
 constexpr apr_time_t set_back = apr_time_from_sec(60);
 
-// What of a worker's status says for what it may be chosen, and when it may be tried again.
+// What of a worker's status says for what it may be chosen, and when it may be tried again. A worker that cannot serve
+// for another reason than before counts as changed: that is rare, and costs one roster more.
 constexpr unsigned deciding = PROXY_WORKER_INITIALIZED | PROXY_WORKER_NOT_USABLE_BITMAP | PROXY_WORKER_DRAIN |
                               PROXY_WORKER_HOT_SPARE | PROXY_WORKER_HOT_STANDBY | PROXY_WORKER_IGNORE_ERRORS;
 
@@ -39,7 +40,7 @@ Worker reading_of(const proxy_worker& worker, unsigned status) {
     return reading;
 }
 
-// Whether it is the same as reading_of(worker, status) for the status that was read, without the strings it would make.
+// Whether all but the status that balancer-manager can change is as it was read. Makes no strings.
 bool still_reads(const proxy_worker& worker, const Worker& reading) noexcept {
     return worker.s->lbset == reading.lbset &&
            static_cast<std::uint32_t>(std::max(worker.s->lbfactor, 1)) == reading.factor &&

@@ -60,7 +60,7 @@ private:
     CookieValues* cookies_;
     std::unique_ptr<Roster> roster_;
     std::vector<proxy_worker*> workers_;       // by index of the roster: in the order of their slots
-    std::vector<unsigned> statuses_;           // what the roster rests on, by index
+    std::vector<unsigned> statuses_;           // their deciding bits as the roster was built from them
     std::vector<proxy_worker*> reading_;       // kept for its memory: to find that nothing has changed takes none
     std::vector<std::size_t> out_of_service_;  // those that cannot serve, and those that are draining
     std::size_t next_to_look_at_ = 0;          // in out_of_service_

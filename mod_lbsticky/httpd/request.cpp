@@ -103,7 +103,7 @@ proxy_worker* Request::decide(proxy_balancer& balancer, request_rec* r) {
 
     proxy_worker* worker = choice.worker ? live.worker(*choice.worker) : nullptr;
     note_cookie(*own, question, *roster, choice, r);
-    Decision& decision = decision_.emplace();
+    Decision& decision = decision_.emplace();  // filled in place: it is large
     decision.worker = worker;
     decision.affinity = choice.affinity;
     decision.session = choice.session;
@@ -179,12 +179,12 @@ void Request::conclude(proxy_balancer& balancer, proxy_worker* chosen, request_r
         const bool stays = decision.affinity == Affinity::route || decision.affinity == Affinity::cookie;
         if (chosen && !stays)
             apr_table_setn(r->subprocess_env, "BALANCER_ROUTE_CHANGED", "1");
-        else if (*own->httpds.s->sticky || failed_)  // else nobody can have set it
+        else if (*own->httpds.s->sticky || failed_ || r->main)  // mod_proxy_balancer, or who was asked before this
             apr_table_unset(r->subprocess_env, "BALANCER_ROUTE_CHANGED");
     }
 
     note_counts(*own, decision, r);
-    if (chosen && !own->cookie_name.empty()) give_cookie(*own, balancer, decision.may_have_cookie, r);
+    if (chosen && !own->cookie_name.empty()) give_cookie(*own, balancer, r);
     if (APLOG_R_IS_LEVEL(r, APLOG_DEBUG)) log_choice(balancer, decision, r);
 }
 
@@ -204,9 +204,9 @@ void Request::note_cookie(Balancer& own, const Question& question, const Roster&
 }
 
 // The member does not see the balancer's own cookie; the client is given one with the response if it is due.
-void Request::give_cookie(Balancer& own, proxy_balancer& balancer, bool may_have_one, request_rec* r) {
+void Request::give_cookie(Balancer& own, proxy_balancer& balancer, request_rec* r) {
     cookie_.balancer = &balancer;
-    if (cookies_ && may_have_one) {
+    if (cookies_ && decision_->may_have_cookie) {
         const std::string_view header = cookies_;
         auto* kept = static_cast<char*>(apr_palloc(r->pool, header.size() + 1));
         kept[without_cookie(header, own.cookie_name, kept)] = '\0';

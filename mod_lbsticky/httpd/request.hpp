@@ -54,7 +54,7 @@ private:
     Decision decided_by_httpd(Balancer& own, proxy_balancer& balancer, proxy_worker* chosen, request_rec* r);
     void note_cookie(Balancer& own, const Question& question, const Roster& roster, const Choice& choice,
                      request_rec* r);
-    void give_cookie(Balancer& own, proxy_balancer& balancer, bool may_have_one, request_rec* r);
+    void give_cookie(Balancer& own, proxy_balancer& balancer, request_rec* r);
     std::span<const proxy_worker* const> failed() const noexcept {
         if (!failed_) return {};
         return {reinterpret_cast<const proxy_worker**>(failed_->elts), static_cast<std::size_t>(failed_->nelts)};

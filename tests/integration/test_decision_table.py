@@ -16,6 +16,7 @@ import pytest
 
 from backend import Backend
 from server import BACKEND_IS_DOWN, MANAGER, Server, cluster, wait_until
+from test_protocols import FastCgi, two_responders
 
 RESOLVERS = ("httpd", "module")
 
@@ -764,3 +765,26 @@ def test_both_resolvers_count_the_same(table):
     for way in RESOLVERS:
         last = re.findall(rf"balancer://{way}: sticky; requests so far by affinity: (.*)", t.server.log())[-1]
         assert last == "cookie 0, route 2, hash 2, new 3, failover 3, refused 0"
+
+
+def test_a_request_within_a_request_has_variables_of_its_own(httpd, cleanup, open_folder):
+    """A page by the rotation includes one of a session: it hands its variables down, but that session has not moved."""
+    told = []
+
+    class Part(FastCgi):
+        def handle(self):
+            super().handle()
+            told.append(self.server.requests[-1])
+
+    (open_folder / "page").write_text('<!--#include virtual="/part?JSESSIONID=1.node2" -->')
+    pages = httpd(f'DocumentRoot "{open_folder}"\nForceType text/html\n')
+    parts = [f"fcgi://127.0.0.1:{port} route=node{n}" for n, port in enumerate(two_responders(Part, cleanup), 1)]
+    sessions = dict(more="LBStickySession JSESSIONID")
+    server = httpd("<Location />\nSetOutputFilter INCLUDES\nOptions +Includes\n</Location>\n"
+                   + cluster(*parts, name="parts", path="/part", **sessions) + cluster(pages.url, **sessions),
+                   modules=["include", "proxy_fcgi"])
+    answer = server.curl("/page")
+    assert (answer.affinity, answer.route_changed, answer.body) == ("new", "1", "backend2")
+    wait_until(lambda: told, "the part was asked for")
+    assert b"BALANCER_AFFINITYroute" in told[0]
+    assert b"BALANCER_ROUTE_CHANGED" not in told[0]
