@@ -8,12 +8,10 @@ import sys
 import tempfile
 import time
 
+import callgrind
+from loadtest import MANAGER, Server, table
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests/integration"))
-
-import callgrind  # noqa: E402
-from server import Server  # noqa: E402
-
 BUILD = ROOT / "build/bench/tests/bench"
 MEMBERS = [2, 8, 32, 128, 512, 1024, 4096]
 SESSION = "0123456789ABCDEF0123456789ABCDEF"
@@ -40,9 +38,7 @@ def balancer(name, number, settings, more="", options=lambda i: ""):
 
 def configuration(number):
     sticky = "LBStickyCookie off"
-    return (f"LoadModule lbbench_module {BUILD}/mod_lbbench.so\n<Location /lbbench>\nSetHandler lbbench\n</Location>\n"
-            "ProxyPass /lbbench !\n"
-            + balancer("byrequests", number, "lbmethod=byrequests stickysession=JSESSIONID")
+    return (balancer("byrequests", number, "lbmethod=byrequests stickysession=JSESSIONID")
             + balancer("bybusyness", number, "lbmethod=bybusyness stickysession=JSESSIONID")
             + balancer("sticky", number, "lbmethod=sticky", f"LBStickySession JSESSIONID\n{sticky}")
             + balancer("down", number, "lbmethod=sticky", f"LBStickySession JSESSIONID\n{sticky}",
@@ -66,18 +62,21 @@ STOCK = {
 
 
 class Bench(Server):
-    def __init__(self, module, folder, number, command=(), **options):
+    """httpd with mod_lbbench and these balancers, of so many members each."""
+
+    def __init__(self, module, folder, balancers, number, command=(), **options):
         self.number = number
         self.before = list(command)
-        super().__init__(folder, module, configuration(number), processes=1, log_level="warn",
-                         modules=["lbmethod_bybusyness"], **options)
+        super().__init__(folder, module, f"LoadModule lbbench_module {BUILD}/mod_lbbench.so\n<Location /lbbench>\n"
+                         f"SetHandler lbbench\n</Location>\nProxyPass /lbbench !\n{balancers}", processes=1,
+                         log_level="warn", modules=["lbmethod_bybusyness"], **options)
 
     def command(self, *arguments):
         return [*self.before, *super().command(*arguments)]
 
     def ask(self, balancer, cookie="", variants=1, **arguments):
         """{name: number}, as mod_lbbench answers."""
-        arguments |= {"balancer": balancer, "variants": getattr(self, "number", 1) if variants == "members" else variants}
+        arguments |= {"balancer": balancer, "variants": self.number if variants == "members" else variants}
         query = "&".join(f"{name}={value}" for name, value in arguments.items())
         result = subprocess.run(["curl", "--silent", "--show-error", "--fail", "--header", f"Choice-Cookie: {cookie}",
                                  f"{self.url}/lbbench?{query}"], capture_output=True, text=True)
@@ -127,9 +126,7 @@ def at_once(module, quick):
     found = {}
     with tempfile.TemporaryDirectory(prefix="lbbench-") as folder:
         os.chmod(folder, 0o755)
-        server = Bench(module, f"{folder}/h", 128)
-        server.start()
-        try:
+        with Bench(module, f"{folder}/h", configuration(128), 128) as server:
             for processes, threads in [(1, 1), (1, 2), (2, 1), (4, 4)]:
                 how = found[f"{processes} × {threads}"] = {}
                 for name in ("byrequests new", "sticky new", "sticky route", "sticky hash"):
@@ -139,8 +136,6 @@ def at_once(module, quick):
                                           choices=640 if quick else 25_600, processes=processes, threads=threads)
                                for _ in range(1 if quick else 15)]
                     how[name] = min(answer["nanoseconds"] for answer in answers)
-        finally:
-            server.stop()
     return found
 
 
@@ -159,13 +154,9 @@ def instructions(module, quick):
                 folder.chmod(0o755)
 
                 def choose(command, choices):
-                    server = Bench(module, folder / str(choices), number, command)
-                    server.start()
-                    try:
+                    with Bench(module, folder / str(choices), configuration(number), number, command) as server:
                         server.ask(balancer, cookies(100, session), variants, what="finder", method=method,
                                    choices=choices)
-                    finally:
-                        server.stop()
 
                 found[number][line] = callgrind.instructions(folder, 1280, choose, "--toggle-collect=lbbench_choose*")
     return found
@@ -176,27 +167,23 @@ def fairness(module, quick):
     found = {}
     each = 6400 if quick else 62_528  # of 16 threads: 1,000,448
     weights = {"1:2:5": [1, 2, 5], "100:1": [100, 1]}
-    text = f"LoadModule lbbench_module {BUILD}/mod_lbbench.so\n<Location /lbbench>\nSetHandler lbbench\n</Location>\n"
+    balancers = ""
     for name, factors in weights.items():
         for method in ("byrequests", "sticky"):
-            text += balancer(f"{method}-{name.replace(':', '-')}", len(factors), f"lbmethod={method}", "",
-                             lambda i, factors=factors: f"loadfactor={factors[i - 1]}")
+            balancers += balancer(f"{method}-{name.replace(':', '-')}", len(factors), f"lbmethod={method}", "",
+                                  lambda i, factors=factors: f"loadfactor={factors[i - 1]}")
     with tempfile.TemporaryDirectory(prefix="lbbench-") as folder:
         os.chmod(folder, 0o755)
-        server = Server(f"{folder}/h", module, text, processes=1, log_level="warn")
-        server.start()
-        try:
+        with Bench(module, f"{folder}/h", balancers, 0) as server:
             for name, factors in weights.items():
                 for method in ("byrequests", "sticky"):
-                    answer = Bench.ask(server, f"{method}-{name.replace(':', '-')}", what="finder", method=method,
-                                       choices=each, processes=4, threads=4)
+                    answer = server.ask(f"{method}-{name.replace(':', '-')}", what="finder", method=method,
+                                        choices=each, processes=4, threads=4)
                     chosen = [answer.get(f"chosen.{i}", 0) for i in range(len(factors))]
                     total = sum(chosen)
                     found[f"{method} {name}"] = {
                         "choices": total,
                         "deviation": max(abs(c - total * f / sum(factors)) for c, f in zip(chosen, factors))}
-        finally:
-            server.stop()
     return found
 
 
@@ -215,20 +202,13 @@ def growth(module, quick):
 
 
 def manager_change(module, folder, number):
-    """From the moment a change is sent to balancer-manager until the first request afterwards has been decided by it in
-    every process: the request that follows the answer already is."""
-    processes = 4
-    text = (balancer("mycluster", number, "lbmethod=sticky", "LBStickyCookie off",
-                     lambda i: "retry=0 connectiontimeout=1")
-            + "ProxyPass /balancer-manager !\n<Location /balancer-manager>\nSetHandler balancer-manager\n</Location>\n")
-    server = Server(f"{folder}/m", module, text, processes=processes, log_level="warn")
-    server.start()
-    try:
+    """Milliseconds that a change takes in balancer-manager; the first request after it is decided by it."""
+    text = MANAGER + balancer("mycluster", number, "lbmethod=sticky", "LBStickyCookie off",
+                              lambda i: "retry=0 connectiontimeout=1")
+    with Server(f"{folder}/m", module, text, processes=4, log_level="warn") as server:
         start = time.monotonic()
         server.manager("mycluster", "http://127.1.0.1:8000", w_lf="2")
         return 1000 * (time.monotonic() - start)
-    finally:
-        server.stop()
 
 
 def measure(module, quick):
@@ -236,14 +216,11 @@ def measure(module, quick):
     for number in MEMBERS[:2] if quick else MEMBERS:
         with tempfile.TemporaryDirectory(prefix="lbbench-") as folder:
             os.chmod(folder, 0o755)
-            server = Bench(module, f"{folder}/h", number, environment={"LD_PRELOAD": str(BUILD / "count_malloc.so")})
-            server.start()
-            try:
-                print(f"choices of {number} members", file=sys.stderr)
+            print(f"choices of {number} members", file=sys.stderr)
+            with Bench(module, f"{folder}/h", configuration(number), number,
+                       environment={"LD_PRELOAD": str(BUILD / "count_malloc.so")}) as server:
                 results["choices"][number] = measure_lines(server, quick, 100)
                 results["long"][number] = measure_lines(server, quick, 4096)
-            finally:
-                server.stop()
     print("choices at once", file=sys.stderr)
     results["at once"] = at_once(module, quick)
     print("fairness", file=sys.stderr)
@@ -255,15 +232,15 @@ def measure(module, quick):
     return json.loads(json.dumps(results))
 
 
-def table(head, rows):
-    lines = ["| " + " | ".join(map(str, head)) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
-    return "\n".join(lines + ["| " + " | ".join(map(str, row)) + " |" for row in rows]) + "\n"
+def as_table(head, rows):
+    return table(head, rows) + "\n"
 
 
 def by_members(choices, what, shown):
     numbers = list(choices)
     names = list(choices[numbers[0]][what])
-    return table(["", *numbers], [[name, *(shown(choices[number][what][name]) for number in numbers)] for name in names])
+    return as_table(["", *numbers],
+                    [[name, *(shown(choices[number][what][name]) for number in numbers)] for name in names])
 
 
 def report(results):
@@ -283,14 +260,14 @@ def report(results):
              "waiting that hits fewer than half of them is not in it):\n\n")
     together = results["at once"]
     names = list(next(iter(together.values())))
-    text += table(["", *together], [[name, *(f"{together[how][name]:.0f}" for how in together)] for name in names])
+    text += as_table(["", *together], [[name, *(f"{together[how][name]:.0f}" for how in together)] for name in names])
     text += f"\nCalls of malloc in a choice, beyond the request's pool: at most {mallocs:.4f}.\n"
     numbers = list(results["instructions"])
     text += "\nInstructions a choice (callgrind; the finder and the mutex, 100 bytes):\n\n"
-    text += table(["", *numbers], [[name, *(f"{results['instructions'][n][name]:.0f}" for n in numbers)]
+    text += as_table(["", *numbers], [[name, *(f"{results['instructions'][n][name]:.0f}" for n in numbers)]
                                    for name in results["instructions"][numbers[0]]])
     text += "\n## Fairness under load\n\nFrom 4 processes with 4 threads each, in picks:\n\n"
-    text += table(["method, weights", "choices", "largest deviation from the exact share"],
+    text += as_table(["method, weights", "choices", "largest deviation from the exact share"],
                   [[name, f"{found['choices']:.0f}", f"{found['deviation']:.2f}"]
                    for name, found in results["fairness"].items()])
     text += "\n## How cost grows\n\n"
@@ -300,7 +277,7 @@ def report(results):
                      f"{found['arbitrary']['bytes'] / 1024:.0f}",
                      f"{found['shared_bytes'] / 1024:.1f}",
                      f"{found['manager_milliseconds']:.0f}" if "manager_milliseconds" in found else ""])
-    text += table(["members", "roster, equal load factors (ms)", "arbitrary ones (ms)", "memory a process (KB)",
+    text += as_table(["members", "roster, equal load factors (ms)", "arbitrary ones (ms)", "memory a process (KB)",
                    "shared memory (KB)", "change in balancer-manager (ms)"], rows)
     text += ("\nA change in balancer-manager is in force with the first request after its answer, in every process: the "
              "time is that of the two requests that make it, the page with its form and the change.\n")

@@ -15,7 +15,7 @@ import textwrap
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
 
-from server import MODULES, Server, free_port, wait_until  # noqa: E402
+from server import MANAGER, Server, free_port, wait_until  # noqa: E402
 
 CONNECTIONS = 32  # that wrk keeps open; httpd has more threads than that in each of its two processes
 THREADS = 64
@@ -144,24 +144,8 @@ class Httpd(Server):
         super().__init__(folder, module, configuration, log_level="warn")
 
     def configure(self, configuration):
-        paths = {name: f"{MODULES}/mod_{name}.so" for name in ["mpm_event", *SERVED]}
-        if self.module:
-            paths["lbmethod_sticky"] = self.module
-        load = "\n".join(f"LoadModule {name}_module {paths[name]}" for name in sorted(paths))
-        user = "User www-data\nGroup www-data" if os.geteuid() == 0 else ""
-        os.chmod(self.folder, 0o755)
-        self.conf_path.write_text(f"""
-ServerRoot {self.folder}
-DefaultRuntimeDir {self.folder}/run
-PidFile {self.folder}/run/httpd.pid
-DocumentRoot {MODULES}
-ServerName 127.0.0.1
-Listen 127.0.0.1:{self.port}
-ErrorLog {self.log_path}
-LogLevel warn
-{load}
-
-{user}
+        self.modules = SERVED
+        self.conf_path.write_text(f"""{self.basics()}
 ServerLimit 2
 StartServers 2
 ThreadLimit {THREADS}
@@ -181,19 +165,6 @@ KeepAliveTimeout 60
 
     def command(self, *arguments):
         return on_cores(SERVER_CORES, [*self.before, *super().command(*arguments)])
-
-    def __enter__(self):
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(self, kind, error, trace):
-        self.stop()
-        if kind is None:
-            self.check_log()
 
 
 # -- load ------------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ requests, which carry the cookies that the server gave.
 
 import collections
 import contextlib
+import functools
 import pathlib
 import random
 import re
@@ -75,9 +76,16 @@ def httpd_stock(folder, module, backend, before=()):
 
 
 @contextlib.contextmanager
-def haproxy(folder, module, backend, before=()):
+def other(configure, folder, module, backend, before=()):
+    """configure(folder, ports, backend) writes the configuration of a server, and returns the command that runs it."""
     folder.mkdir()
     ports = two_ports()
+    command = configure(folder, ports, backend)
+    with running([*before, *command], SERVER_CORES, ports["plain"], folder) as pid:
+        yield pid, urls(ports)
+
+
+def haproxy(folder, ports, backend):
     cookies = {"plain": "", "sticky": "cookie SRV insert indirect nocache"}
     listeners = ""
     for way in WAYS:
@@ -100,15 +108,10 @@ defaults
     timeout client 60s
     timeout server 60s
 {listeners}""")
-    command = ["haproxy", "-db", "-f", folder / "haproxy.cfg"]
-    with running([*before, *command], SERVER_CORES, ports["plain"], folder) as pid:
-        yield pid, urls(ports)
+    return ["haproxy", "-db", "-f", folder / "haproxy.cfg"]
 
 
-@contextlib.contextmanager
-def nginx(folder, module, backend, before=()):
-    folder.mkdir()
-    ports = two_ports()
+def nginx(folder, ports, backend):
     members = "\n".join(f"        server {member}:{backend};" for member in MEMBERS)
     http = "".join(f"""
     upstream {way} {{
@@ -125,15 +128,10 @@ def nginx(folder, module, backend, before=()):
             proxy_set_header Connection "";
         }}
     }}""" for way, method in zip(WAYS, ("", "hash $cookie_sid consistent;")))
-    command = nginx_conf(folder, len(SERVER_CORES), http)
-    with running([*before, *command], SERVER_CORES, ports["plain"], folder) as pid:
-        yield pid, urls(ports)
+    return nginx_conf(folder, len(SERVER_CORES), http)
 
 
-@contextlib.contextmanager
-def caddy(folder, module, backend, before=()):
-    folder.mkdir()
-    ports = two_ports()
+def caddy(folder, ports, backend):
     members = " ".join(f"{member}:{backend}" for member in MEMBERS)
     sites = "".join(f"""
 http://127.0.0.1:{ports[way]} {{
@@ -150,13 +148,12 @@ http://127.0.0.1:{ports[way]} {{
     }}
 }}
 {sites}""")
-    command = ["caddy", "run", "--adapter", "caddyfile", "--config", folder / "Caddyfile"]
-    with running([*before, *command], SERVER_CORES, ports["plain"], folder) as pid:
-        yield pid, urls(ports)
+    return ["caddy", "run", "--adapter", "caddyfile", "--config", folder / "Caddyfile"]
 
 
-SERVERS = {"httpd, this module": httpd_with_module, "httpd, stock": httpd_stock, "HAProxy": haproxy, "nginx": nginx,
-           "Caddy": caddy}
+SERVERS = {"httpd, this module": httpd_with_module, "httpd, stock": httpd_stock,
+           "HAProxy": functools.partial(other, haproxy), "nginx": functools.partial(other, nginx),
+           "Caddy": functools.partial(other, caddy)}
 COUNTED = ["httpd, this module", "httpd, stock", "HAProxy", "nginx"]  # valgrind does not run what is written in Go
 SETTINGS = {
     "httpd, this module": ("`lbmethod=sticky`, `LBStickyCookie off`", "`lbmethod=sticky`"),

@@ -164,14 +164,31 @@ class Server:
                         f"MinSpareThreads {16 * self.processes - 15}\n"
                         f"MaxSpareThreads {16 * self.processes + 16}\nServerLimit 16\n"
                         f"MaxRequestWorkers {16 * self.processes}")
+        self.conf_path.write_text(f"""{self.basics()}
+{threads}
+<Directory />
+    AllowOverride None
+</Directory>
+Header always set X-Affinity "%{{BALANCER_AFFINITY}}e"
+Header always set X-Worker "%{{BALANCER_WORKER_NAME}}e"
+Header always set X-Route "%{{BALANCER_WORKER_ROUTE}}e"
+Header always set X-Route-Changed "%{{BALANCER_ROUTE_CHANGED}}e"
+Header always set X-Session-Sticky "%{{BALANCER_SESSION_STICKY}}e"
+Header always set X-Session-Route "%{{BALANCER_SESSION_ROUTE}}e"
+{configuration}
+""")
+
+    def basics(self):
+        """What every configuration begins with: where httpd lives, what it loads and logs."""
         # As Debian does it, alphabetically: this module comes before mod_proxy.
-        loaded = sorted([f"mpm_{self.mpm}"] + self.modules + ["lbmethod_sticky"])
-        paths = {name: f"{MODULES}/mod_{name}.so" for name in loaded} | {"lbmethod_sticky": self.module}
-        load = "\n".join(f"LoadModule {name}_module {paths[name]}" for name in loaded)
+        paths = {name: f"{MODULES}/mod_{name}.so" for name in [f"mpm_{self.mpm}", *self.modules]}
+        if self.module:
+            paths["lbmethod_sticky"] = self.module
+        load = "\n".join(f"LoadModule {name}_module {paths[name]}" for name in sorted(paths))
         user = "User www-data\nGroup www-data" if os.geteuid() == 0 else ""
         if os.geteuid() == 0:
             os.chmod(self.folder, 0o755)
-        self.conf_path.write_text(f"""
+        return f"""
 ServerRoot {self.folder}
 DefaultRuntimeDir {self.folder}/run
 PidFile {self.folder}/run/httpd.pid
@@ -185,18 +202,7 @@ ErrorLog {self.log_path}
 
 {user}
 LogLevel {self.log_level}
-{threads}
-<Directory />
-    AllowOverride None
-</Directory>
-Header always set X-Affinity "%{{BALANCER_AFFINITY}}e"
-Header always set X-Worker "%{{BALANCER_WORKER_NAME}}e"
-Header always set X-Route "%{{BALANCER_WORKER_ROUTE}}e"
-Header always set X-Route-Changed "%{{BALANCER_ROUTE_CHANGED}}e"
-Header always set X-Session-Sticky "%{{BALANCER_SESSION_STICKY}}e"
-Header always set X-Session-Route "%{{BALANCER_SESSION_ROUTE}}e"
-{configuration}
-""")
+"""
 
     def command(self, *arguments):
         return ["apache2", "-f", str(self.conf_path), *arguments]
@@ -245,6 +251,19 @@ Header always set X-Session-Route "%{{BALANCER_SESSION_ROUTE}}e"
                 self.process.kill()
                 self.process.wait()
                 raise
+
+    def __enter__(self):
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, kind, error, trace):
+        self.stop()
+        if kind is None:
+            self.check_log()
 
     def log(self):
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
