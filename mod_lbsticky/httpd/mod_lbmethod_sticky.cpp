@@ -23,7 +23,7 @@ void register_hooks(apr_pool_t* pool) noexcept {
 
     // At the start. find_mod_proxy() registers Request::pre_request, with which the way of a request begins.
     ap_hook_pre_config(find_mod_proxy, nullptr, nullptr, APR_HOOK_MIDDLE);
-    ap_hook_check_config(warn, nullptr, nullptr, APR_HOOK_LAST);
+    ap_hook_check_config(check_configuration, nullptr, nullptr, APR_HOOK_LAST);
     ap_hook_post_config(prepare_balancers, after_mod_proxy_balancer, nullptr, APR_HOOK_LAST);
 
     APR_OPTIONAL_HOOK(proxy, request_status, Request::request_status, nullptr, nullptr, APR_HOOK_REALLY_FIRST);

@@ -8,11 +8,12 @@ namespace lbsticky {
 // pre_config: looks up mod_proxy's functions and registers the hook for requests. Refuses to start without mod_proxy.
 int find_mod_proxy(apr_pool_t* config, apr_pool_t* log, apr_pool_t* temporary) noexcept;
 
-// check_config (also for `httpd -t`): warns of what cannot work as written.
-int warn(apr_pool_t* config, apr_pool_t* log, apr_pool_t* temporary, server_rec* main_server) noexcept;
+// check_config: for `httpd -t`, which does no more than this, warns of what cannot work as written. A start that leaves
+// its terminal has no error log yet.
+int check_configuration(apr_pool_t* config, apr_pool_t* log, apr_pool_t* temporary, server_rec* main_server) noexcept;
 
-// post_config, after mod_proxy_balancer's: gives each balancer its Balancer. All of them, whatever their method: it can
-// be changed in balancer-manager at any time.
+// post_config, after mod_proxy_balancer's: warns of what cannot work as written, and gives each balancer its Balancer.
+// All of them, whatever their method: it can be changed in balancer-manager at any time.
 int prepare_balancers(apr_pool_t* config, apr_pool_t* log, apr_pool_t* temporary, server_rec* main_server) noexcept;
 
 }  // namespace lbsticky
