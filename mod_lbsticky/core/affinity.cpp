@@ -1,5 +1,6 @@
 #include "core/affinity.hpp"
 
+#include <algorithm>
 #include <tuple>
 #include <utility>
 
@@ -15,6 +16,21 @@ std::optional<std::size_t> serving(const Roster& roster, std::size_t named, Choi
     return std::nullopt;
 }
 
+// Whether a worker takes over sessions of others.
+bool takes_over(const Roster& roster, std::size_t worker) noexcept {
+    return roster.workers()[worker].usable && !roster.workers()[worker].draining;
+}
+
+// Of the further routes of a session's list, the first whose worker can take over.
+std::optional<std::size_t> next_of_list(const Roster& roster, Choice& choice) noexcept {
+    for (const std::uint16_t named : choice.session.further_workers())
+        for (std::optional<std::size_t> worker = named; worker; worker = roster.same_route(*worker)) {
+            choice.look_at(*worker);
+            if (takes_over(roster, *worker)) return worker;
+        }
+    return std::nullopt;
+}
+
 // The worker that takes over by redirect=, which may redirect in its turn, as often as there are workers.
 std::optional<std::size_t> redirected(const Roster& roster, std::size_t named, Choice& choice) noexcept {
     for (std::size_t steps = 0; steps < roster.workers().size(); ++steps) {
@@ -23,12 +39,41 @@ std::optional<std::size_t> redirected(const Roster& roster, std::size_t named, C
         if (!next) return std::nullopt;
         for (std::optional<std::size_t> worker = next; worker; worker = roster.same_route(*worker)) {
             choice.look_at(*worker);
-            if (roster.workers()[*worker].usable && !roster.workers()[*worker].draining) return worker;
+            if (takes_over(roster, *worker)) return worker;
         }
         named = *next;
     }
     return std::nullopt;
 }
+
+// What consistent hashing places a request by: its session, else its client's address. Valid as long as the question
+// and this.
+class Key {
+public:
+    Key(const Question& question, const Session& session) noexcept {
+        const std::string_view address = question.client_address;
+        // Sessions of one worker that do not say whose they are must not all go to one other.
+        if (session.id.empty()) {
+            key_ = address;
+            return;
+        }
+        const std::string_view known_id = session.worker ? session.id : std::string_view();
+        const PlacementKey key = placement_key(session.value, known_id, question.separator);
+        key_ = key.id;
+        if (!key.with_address) return;
+        std::size_t size = key.id.copy(both_.data(), both_.size());
+        size += address.copy(both_.data() + size, both_.size() - size);
+        key_ = {both_.data(), size};
+    }
+    Key(const Key&) = delete;
+    Key& operator=(const Key&) = delete;
+
+    std::string_view text() const noexcept { return key_; }
+
+private:
+    std::array<char, 64> both_;  // an id of fewer than 8 characters, and an address: the longest has 45
+    std::string_view key_;
+};
 
 // The table itself. What it looks at is noted in the choice.
 std::pair<std::optional<std::size_t>, Affinity> decided(const Question& question, Roster& roster, Tickets& tickets,
@@ -41,6 +86,7 @@ std::pair<std::optional<std::size_t>, Affinity> decided(const Question& question
         if (const auto worker = serving(roster, *by_route, &choice)) return {worker, Affinity::route};
     if (by_cookie)
         if (const auto worker = serving(roster, *by_cookie, &choice)) return {worker, Affinity::cookie};
+    if (const auto worker = next_of_list(roster, choice)) return {worker, Affinity::failover};
     if (by_route)
         if (const auto worker = redirected(roster, *by_route, choice)) return {worker, Affinity::failover};
     if (by_cookie)
@@ -48,11 +94,16 @@ std::pair<std::optional<std::size_t>, Affinity> decided(const Question& question
 
     if (by_route || by_cookie) {
         if (question.nofailover) return {std::nullopt, Affinity::refused};
-        // Sessions of one worker that do not say whose they are must not all go to one other.
-        return {roster.by_hash(session.id.empty() ? std::string_view(question.client_address) : session.id),
-                Affinity::failover};
+        return {roster.by_hash(Key(question, session).text()), Affinity::failover};
     }
-    if (!session.id.empty() && question.hash) return {roster.by_hash(session.id), Affinity::hash};
+    if (!session.id.empty() && question.hash) {
+        const Key key(question, session);
+        const auto home = roster.home_of(key.text());
+        if (!home || roster.workers()[*home].usable) return {home, Affinity::hash};
+        choice.home = home;
+        choice.look_at(*home);
+        return {roster.by_hash(key.text()), Affinity::failover};
+    }
     return {roster.by_rotation(tickets), Affinity::fresh};
 }
 
@@ -72,13 +123,25 @@ const char* word_for(Affinity affinity) noexcept {
 
 Session read_session(std::string_view name, std::string_view value, char separator, const Roster& roster) noexcept {
     Session session{name, value, value, {}, std::nullopt};
-    for (RouteCandidates candidates(value, separator); const auto route = candidates.next();) {
-        session.worker = roster.find(*route);
-        if (!session.worker) continue;
-        session.route = *route;
-        session.id = value.substr(0, value.size() - route->size() - (separator == '\0' ? 0 : 1));
-        return session;
+    const auto take_last_route = [&] {
+        for (RouteCandidates candidates(session.id, separator); const auto route = candidates.next();) {
+            const auto worker = roster.find(*route);
+            if (!worker) continue;
+            if (session.worker) {
+                const auto end = session.further.begin() + session.further_count++;
+                std::copy_backward(session.further.begin(), end, end + 1);
+                session.further.front() = static_cast<std::uint16_t>(*session.worker);
+            }
+            session.worker = worker;
+            session.route = *route;
+            session.id.remove_suffix(route->size() + (separator == '\0' ? 0 : 1));
+            return true;
+        }
+        return false;
+    };
+    while (session.further_count < session.further.size() && take_last_route()) {
     }
+    if (session.worker) return session;
     if (separator == '\0') {
         session.route = value;
     } else if (const auto at = value.find(separator); at != std::string_view::npos) {
@@ -91,10 +154,11 @@ Session read_session(std::string_view name, std::string_view value, char separat
 Session find_session(const Question& question, const Roster& roster) noexcept {
     Session found;  // the one object to be returned, so that it is made where the caller wants it
     for (const SessionName& name : question.names) {
-        if (const auto value = find_parameter(question.url, name.parameter)) {
-            found = read_session(name.parameter, *value, question.separator, roster);
-            return found;
-        }
+        for (const std::string_view url : {question.proxied_url, question.url})
+            if (const auto value = find_parameter(url, name.parameter)) {
+                found = read_session(name.parameter, *value, question.separator, roster);
+                return found;
+            }
         CookieReader cookies(question.cookies, name.cookie);
         while (const auto value = cookies.next()) {
             if (value->empty()) continue;
@@ -115,8 +179,8 @@ OwnCookie find_own_cookie(const Question& question, const Roster& roster) noexce
     while (const auto value = cookies.next()) {
         found.present = true;
         const auto worker = roster.find_by_cookie(*value);
-        if (worker && serving(roster, *worker, nullptr)) return {true, worker};
-        if (worker && !found.worker) found.worker = worker;
+        if (worker && serving(roster, *worker, nullptr)) return {true, *value, worker};
+        if (worker && !found.worker) found = {true, *value, worker};
     }
     return found;
 }

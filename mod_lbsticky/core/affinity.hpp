@@ -30,6 +30,7 @@ const char* word_for(Affinity affinity) noexcept;
 struct Question {
     std::string_view cookies;                 // the Cookie header, empty where there is none
     std::string_view url;                     // as the client sent it: path and query
+    std::string_view proxied_url;             // as it goes to a member: rules may have put a session id into it
     std::string_view cookie_name;             // of the balancer's own cookie; empty: it has none
     const char* client_address = "";          // stands for the id where a worker is named without one; read only then
     std::span<const SessionName> names = {};  // where a session id may stand; the first one present counts
@@ -40,27 +41,34 @@ struct Question {
 
 // The session id of a request, and the route in it.
 struct Session {
-    std::string_view name;   // of the cookie or parameter it was found in; empty: the request has no session
-    std::string_view value;  // all of it
-    std::string_view id;     // all of it but separator and route, if that is known; empty: it has only a route
-    std::string_view route;  // the longest one that a worker has; else what follows the first separator
+    std::string_view name;              // of the cookie or parameter it was found in; empty: the request has no session
+    std::string_view value;             // all of it
+    std::string_view id;                // all of it but separators and routes, if known; empty: it has only a route
+    std::string_view route;             // the longest one that a worker has; else what follows the first separator
     std::optional<std::size_t> worker;  // the worker with that route, if any; by preference one that can serve
 
+    // Known routes that end a value, one behind the other, are a list in order of preference: `ID.node1.node2`. `route`
+    // is the first of them, these are the workers of the others. Of longer lists the last eight routes count.
+    std::array<std::uint16_t, 7> further{};
+    std::uint8_t further_count = 0;
+
     bool exists() const noexcept { return !name.empty(); }
+    std::span<const std::uint16_t> further_workers() const noexcept { return {further.data(), further_count}; }
 };
 
 // What a request says with the balancer's own cookie.
 struct OwnCookie {
     bool present = false;               // there is one, understood or not
+    std::string_view value;             // of the one that names the worker
     std::optional<std::size_t> worker;  // the worker it names; by preference one that can serve
 };
 
 // Takes a session id apart; name and value as it was found. No allocation.
 Session read_session(std::string_view name, std::string_view value, char separator, const Roster& roster) noexcept;
 
-// The session of a request: of the first name that is present, the parameter in the URL, else the cookie; of several
-// cookies with that name the first whose route can serve, else the first whose route is known, else the first.
-// Costs one pass over URL and header a name, no allocation.
+// The session of a request: of the first name that is present, the parameter in the URL (that which goes to a member,
+// else that which the client sent), else the cookie; of several cookies with that name the first whose route can serve,
+// else the first whose route is known, else the first. Costs one pass over URLs and header a name, no allocation.
 Session find_session(const Question& question, const Roster& roster) noexcept;
 
 // The balancer's own cookie in a request; of several the first that names a worker that can serve, else the first that
@@ -77,11 +85,12 @@ struct Choice {
     Affinity affinity = Affinity::fresh;
     Session session;
     OwnCookie cookie;
+    std::optional<std::size_t> home;  // the worker that consistent hashing gives the session to, if it cannot serve
 
     // The worker that the request wanted and could not have, if any.
     std::optional<std::size_t> moved_from() const noexcept {
         const bool has_moved = affinity == Affinity::failover || affinity == Affinity::refused;
-        if (has_moved) return session.worker ? session.worker : cookie.worker;
+        if (has_moved) return session.worker ? session.worker : cookie.worker ? cookie.worker : home;
         return affinity == Affinity::cookie ? session.worker : std::nullopt;
     }
 

@@ -1,5 +1,6 @@
 #include "core/roster.hpp"
 
+#include <algorithm>
 #include <map>
 #include <numeric>
 #include <stdexcept>
@@ -18,12 +19,13 @@ struct Set {
     std::size_t missing = 0;  // neither spare nor standby, and not serving
 };
 
-std::vector<std::uint16_t> who_is_eligible(const std::vector<Worker>& workers) {
+// despite_failures: as if no worker were failing.
+std::vector<std::uint16_t> who_is_eligible(const std::vector<Worker>& workers, bool despite_failures) {
     std::map<int, Set> sets;
     for (std::size_t i = 0; i < workers.size(); ++i) {
         const Worker& worker = workers[i];
         Set& set = sets[worker.lbset];
-        const bool serves = worker.usable && !worker.draining;
+        const bool serves = (worker.usable || (despite_failures && worker.failing)) && !worker.draining;
         const auto index = static_cast<std::uint16_t>(i);
         if (worker.spare) {
             if (serves) set.spares.push_back(index);
@@ -67,9 +69,13 @@ Roster::Roster(std::vector<Worker> workers)
     : workers_(at_most_65535(std::move(workers))),
       by_route_(workers_.size()),
       by_cookie_(number_of_cookies(workers_)),
-      eligible_(who_is_eligible(workers_)),
+      eligible_(who_is_eligible(workers_, false)),
       rotation_(factors(workers_, eligible_)) {
     for (const auto index : eligible_) hash_.add(route_id(workers_[index]), workers_[index].factor);
+    if (std::any_of(workers_.begin(), workers_.end(), [](const Worker& worker) { return worker.failing; })) {
+        homes_ = who_is_eligible(workers_, true);
+        for (const auto index : homes_) home_hash_.add(route_id(workers_[index]), workers_[index].factor);
+    }
 
     same_route_.resize(workers_.size());
     std::iota(same_route_.begin(), same_route_.end(), std::uint16_t{0});
@@ -96,6 +102,13 @@ std::optional<std::size_t> Roster::by_hash(std::string_view key) {
     const auto place = hash_.place(key);
     if (!place) return std::nullopt;
     return eligible_[*place];
+}
+
+std::optional<std::size_t> Roster::home_of(std::string_view key) {
+    if (homes_.empty()) return by_hash(key);
+    const auto place = home_hash_.place(key);
+    if (!place) return std::nullopt;
+    return homes_[*place];
 }
 
 std::vector<int> Roster::owed(std::uint64_t tickets) const {

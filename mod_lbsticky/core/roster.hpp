@@ -21,7 +21,7 @@ namespace lbsticky {
 // usable spares as there are workers in that set, neither spare nor standby, that are not; and its usable standbys
 // only where this leaves nobody.
 //
-// One thread at a time: the consistent hash remembers. Everything else only reads.
+// One thread at a time: consistent hashing remembers. Everything else only reads.
 class Roster {
 public:
     // Costs O(workers) and the building of a rotation; throws std::bad_alloc, std::length_error (over 65,535 workers).
@@ -53,6 +53,10 @@ public:
     // Throws std::bad_alloc.
     std::optional<std::size_t> by_hash(std::string_view key);
 
+    // The worker that would hold the key if none were failing: whose the key is. It may be one that cannot serve now.
+    // Costs and throws what by_hash() does.
+    std::optional<std::size_t> home_of(std::string_view key);
+
     // Eligible workers, by index.
     const std::vector<std::uint16_t>& eligible() const noexcept { return eligible_; }
 
@@ -67,6 +71,9 @@ private:
     std::vector<std::uint16_t> eligible_;
     Rotation rotation_;
     ConsistentHash hash_;
+    // Those who would be eligible if none were failing. Empty where they are the eligible ones.
+    std::vector<std::uint16_t> homes_;
+    ConsistentHash home_hash_;
 };
 
 }  // namespace lbsticky

@@ -9,6 +9,21 @@ namespace {
 // put together carelessly.
 constexpr std::string_view between_pairs = "&;?";
 
+constexpr std::size_t shortest_of_one_client = 8;  // characters of an id that a route follows
+constexpr std::size_t length_of_an_id = 16;        // characters: 64 bits in hex
+
+// Whether an id that a route follows is too short to be that of one client. Its first part tells, unless another one is
+// an id: `v1.0123456789ABCDEF`.
+bool is_anybodys(std::string_view id, char separator) noexcept {
+    if (id.substr(0, id.find(separator)).size() >= shortest_of_one_client) return false;
+    while (!id.empty()) {
+        const std::string_view part = id.substr(0, id.find(separator));
+        if (part.size() >= length_of_an_id) return false;
+        id.remove_prefix(std::min(part.size() + 1, id.size()));
+    }
+    return true;
+}
+
 }  // namespace
 
 std::optional<SessionName> parse_session_name(std::string_view text) noexcept {
@@ -36,6 +51,17 @@ std::optional<std::string_view> find_parameter(std::string_view url, std::string
         if (end != value) return url.substr(value, end - value);
     }
     return std::nullopt;
+}
+
+PlacementKey placement_key(std::string_view value, std::string_view id, char separator) noexcept {
+    const auto last = separator == '\0' ? std::string_view::npos : value.rfind(separator);
+    if (last == std::string_view::npos) return {value};
+    const std::size_t behind = value.size() - last - 1;
+    if (behind == 0 || behind > longest_route) return {value};
+    const std::string_view before = value.substr(0, last);
+    if (id.empty()) id = before;
+    if (is_anybodys(id, separator)) return {id.substr(0, id.find(separator)), true};
+    return {before.size() >= length_of_an_id ? before : value};
 }
 
 std::string shortened(std::string_view id) {

@@ -55,6 +55,24 @@ private:
     bool whole_;
 };
 
+// What consistent hashing places a session by.
+struct PlacementKey {
+    std::string_view id;
+    bool with_address = false;  // the id alone is that of many clients: with the client's address behind it
+};
+
+// The key of a session, for its value and, where its route is known, what stands before that (else empty). It is the
+// same whether the route is known or not, so that a session goes to the same worker before and after a worker, and with
+// it a route, was taken out of the configuration. Of the value, in which the route stands behind the last separator:
+//
+//   nothing behind it can be a route           the value: it is all id
+//   the id has fewer than 8 characters         the id with the client's address: `sticky.node1` may be everybody's
+//   what stands before it has at least 16      that: it is an id by itself
+//   else                                       the value
+//
+// Applications choose the length of their ids: those that tell clients apart have 16 characters or more.
+PlacementKey placement_key(std::string_view value, std::string_view id, char separator) noexcept;
+
 // A session id as it may be written to a log: the first few characters and its length, never the whole.
 std::string shortened(std::string_view id);
 

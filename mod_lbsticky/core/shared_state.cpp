@@ -54,10 +54,12 @@ void WorkerTally::add(const WorkerTally& other) noexcept {
 
 void SharedState::inherit(const SharedState& old) noexcept {
     add(tickets_, old.tickets_);
+    add(tickets_without_session_, old.tickets_without_session_);
     add(unknown_routes_, old.unknown_routes_);
     add(refused_, old.refused_);
     add(cookies_issued_, old.cookies_issued_);
     add(cookies_unknown_, old.cookies_unknown_);
+    add(cookies_outdated_, old.cookies_outdated_);
     gone_.add(old.gone_);
     for (std::size_t other = 0; other < old.slots_; ++other) {
         const WorkerTally& from = old.tallies()[other];

@@ -26,6 +26,38 @@ struct alignas(64) WorkerTally {
     void add(const WorkerTally& other) noexcept;
 };
 
+// What is noticed once a start, whichever process sees it first. Anyone may call anything at any time.
+class Notices {
+public:
+    // Begins anew. For the start, before there are requests that could be noticed.
+    void reset() noexcept {
+        sessions_seen_.store(false, std::memory_order_relaxed);
+        requests_without_.store(0, std::memory_order_relaxed);
+        cookie_told_.store(false, std::memory_order_relaxed);
+    }
+
+    // A request had a session id. Writes the first time only.
+    void session_seen() noexcept {
+        if (!sessions_seen_.load(std::memory_order_relaxed)) sessions_seen_.store(true, std::memory_order_relaxed);
+    }
+
+    // A request had no session id. How many there were, as long as none had one and no more than `enough` had none;
+    // from then on nothing is counted, and the answer is 0.
+    std::uint32_t without_session(std::uint32_t enough) noexcept {
+        if (sessions_seen_.load(std::memory_order_relaxed)) return 0;
+        if (requests_without_.load(std::memory_order_relaxed) >= enough) return 0;
+        return requests_without_.fetch_add(1, std::memory_order_relaxed) + 1;
+    }
+
+    // Whether it is the first time that a worker sets a cookie of the balancer's name.
+    bool is_first_foreign_cookie() noexcept { return !cookie_told_.exchange(true, std::memory_order_relaxed); }
+
+private:
+    std::atomic<bool> sessions_seen_;
+    std::atomic<bool> cookie_told_;
+    std::atomic<std::uint32_t> requests_without_;
+};
+
 // The layout of a segment: this header, then one WorkerTally for each slot httpd has for a worker of this balancer, in
 // httpd's order. Numbers and indexes only: processes map it where they like, and two generations of a server use it at
 // once over a graceful restart. Memory of zeros is a fresh state but for the mark.
@@ -48,6 +80,10 @@ public:
     // The next ticket of the rotation.
     std::atomic<std::uint64_t>& tickets() noexcept { return tickets_; }
 
+    // The next ticket for requests that cannot begin a session: a rotation of their own, or they would take the turns
+    // of sessions. (OPTIONS before each GET, with two workers: all sessions on the second.)
+    std::atomic<std::uint64_t>& tickets_without_session() noexcept { return tickets_without_session_; }
+
     // Requests that were refused rather than sent to another worker.
     std::atomic<std::uint64_t>& refused() noexcept { return refused_; }
 
@@ -55,8 +91,14 @@ public:
     std::atomic<std::uint64_t>& cookies_issued() noexcept { return cookies_issued_; }
     std::atomic<std::uint64_t>& cookies_unknown() noexcept { return cookies_unknown_; }
 
+    // Requests with a cookie of the balancer's own that was signed with another than the first secret.
+    std::atomic<std::uint64_t>& cookies_outdated() noexcept { return cookies_outdated_; }
+
     // Requests whose session id carried no route, or one that no worker has.
     std::atomic<std::uint64_t>& unknown_routes() noexcept { return unknown_routes_; }
+
+    // What is noticed once a start.
+    Notices& notices() noexcept { return notices_; }
 
     // Gives a slot to the worker with that URL. False if there is no such slot or it is another worker's: httpd never
     // gives a slot away while it runs, so that is so only after a restart.
@@ -80,7 +122,7 @@ public:
     void inherit(const SharedState& old) noexcept;
 
 private:
-    static constexpr std::uint64_t mark = 0x6c62737469636b03ULL;  // "lbstick" and the version of the layout
+    static constexpr std::uint64_t mark = 0x6c62737469636b04ULL;  // "lbstick" and the version of the layout
 
     WorkerTally* tallies() noexcept { return reinterpret_cast<WorkerTally*>(this + 1); }
     const WorkerTally* tallies() const noexcept { return reinterpret_cast<const WorkerTally*>(this + 1); }
@@ -89,12 +131,15 @@ private:
     alignas(64) std::atomic<std::uint64_t> mark_;
     std::uint64_t slots_;
     std::atomic<std::uint64_t> generation_;
+    Notices notices_;
     alignas(64) std::atomic<std::uint64_t> tickets_;
+    alignas(64) std::atomic<std::uint64_t> tickets_without_session_;
     alignas(64) std::atomic<std::uint64_t> unknown_routes_;
     // What is rare shares a line.
     alignas(64) std::atomic<std::uint64_t> refused_;
     std::atomic<std::uint64_t> cookies_issued_;
     std::atomic<std::uint64_t> cookies_unknown_;
+    std::atomic<std::uint64_t> cookies_outdated_;
     WorkerTally gone_;
 };
 

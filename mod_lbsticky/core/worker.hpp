@@ -15,6 +15,7 @@ struct Worker {
     std::uint32_t factor = 100;        // lbfactor, in hundredths: httpd allows 100 to 10000
     int lbset = 0;
     bool usable = true;     // initialised; not disabled, stopped, failed by a health check, or in error
+    bool failing = false;   // not usable, for no other reason than an error or a failed health check
     bool draining = false;  // keeps its own sessions, gets no others
     bool spare = false;     // stands in, one for one, for workers of its set that cannot serve
     bool standby = false;   // serves when nothing else can

@@ -203,7 +203,7 @@ TEST_CASE("sessions of a worker that cannot serve are spread over all others", "
 
 TEST_CASE("a session id without a known route goes to the worker that consistent hashing says", "[affinity]") {
     Balancer balancer(abc);
-    for (const std::string value : {"12345", "12345.x", "12345.", "12345.aa", "12345.A", "a", "12345a"}) {
+    for (const std::string value : {"12345", "12345678.x", "12345.", "12345678.aa", "12345678.A", "a", "12345a"}) {
         CAPTURE(value);
         CHECK(balancer.ask("JSESSIONID=" + value) == balancer.holder(value, "hash"));
         CHECK(balancer.ask("JSESSIONID=" + value) == balancer.holder(value, "hash"));
@@ -346,10 +346,10 @@ TEST_CASE("the first line of the decision table that applies decides, in every c
         } else if (c.nofailover) {
             of_named = "nobody refused";
         } else {
-            of_named = hashed("12345") + " failover";
+            of_named = hashed("12345678.named") + " failover";
         }
-        CHECK(ask("JSESSIONID=12345.named") == of_named);
-        CHECK(ask("JSESSIONID=12345.unknown") == (c.hash ? hashed("12345.unknown") + " hash" : next));
+        CHECK(ask("JSESSIONID=12345678.named") == of_named);
+        CHECK(ask("JSESSIONID=12345678.unknown") == (c.hash ? hashed("12345678.unknown") + " hash" : next));
         CHECK(ask("JSESSIONID=12345") == (c.hash ? hashed("12345") + " hash" : next));
         CHECK(ask("") == next);
         ++cases;
@@ -526,7 +526,7 @@ TEST_CASE("a quoted session id is as good as another", "[affinity]") {
     SECTION("half a pair of quotes is part of the id") {
         CHECK(balancer.ask(R"(JSESSIONID="12345.b)") == "b route");
         CHECK(balancer.session(R"(JSESSIONID="12345.b)").id == "\"12345");
-        CHECK(balancer.ask(R"(JSESSIONID=12345.b")") == balancer.holder("12345.b\"", "hash"));
+        CHECK(balancer.ask(R"(JSESSIONID=12345678.b")") == balancer.holder("12345678.b\"", "hash"));
     }
 }
 
@@ -565,7 +565,7 @@ TEST_CASE("hostile cookies are a missing preference and nothing worse", "[affini
     }
     SECTION("bytes above 0x7f") {
         CHECK(balancer.ask("JSESSIONID=\xff\xfe.c") == "c route");
-        CHECK(balancer.ask("JSESSIONID=1.\xff") == balancer.holder("1.\xff", "hash"));
+        CHECK(balancer.ask("JSESSIONID=12345678.\xff") == balancer.holder("12345678.\xff", "hash"));
         CHECK(balancer.ask("\xffJSESSIONID=1.c") == "a new");
     }
     SECTION("nothing but delimiters") {
@@ -627,26 +627,163 @@ TEST_CASE("each affinity has its word", "[affinity]") {
     CHECK(std::string(word_for(Affinity::refused)) == "refused");
 }
 
-TEST_CASE("sessions that have a route and no id fail over by the client's address", "[affinity]") {
+TEST_CASE("sessions whose id is missing or anybody's fail over by the client's address, even when their worker is gone",
+          "[affinity]") {
+    const std::string cookie = GENERATE("JSESSIONID=.b", "JSESSIONID=sticky.b");
     Balancer balancer(b_is_down);
+    Balancer afterwards({serving("a"), serving("c")});
     std::vector<int> served(3, 0);
     for (int n = 0; n < 200; ++n) {
         const std::string address = "192.0.2." + std::to_string(n);
         balancer.question.client_address = address.c_str();
-        const Choice choice = balancer.choose("JSESSIONID=.b");
+        const Choice choice = balancer.choose(cookie);
         REQUIRE(choice.worker);
         CHECK(choice.affinity == Affinity::failover);
-        CHECK(balancer.choose("JSESSIONID=.b").worker == choice.worker);
+        CHECK(balancer.choose(cookie).worker == choice.worker);
+        if (cookie == "JSESSIONID=sticky.b") {
+            afterwards.question.client_address = address.c_str();
+            CHECK(afterwards.ask(cookie) == (choice.worker == 0 ? "a hash" : "c hash"));
+        }
         ++served[*choice.worker];
     }
     CHECK(served[0] > 0);
     CHECK(served[1] == 0);
     CHECK(served[2] > 0);
+}
 
-    balancer.question.client_address = "192.0.2.1";
-    const auto with_id = balancer.choose("JSESSIONID=1.b").worker;
-    balancer.question.client_address = "192.0.2.2";
-    CHECK(balancer.choose("JSESSIONID=1.b").worker == with_id);
+TEST_CASE("a session with an id of its own fails over by that, wherever the client is", "[affinity]") {
+    Balancer balancer(b_is_down);
+    for (std::uint64_t n = 0; n < 20; ++n) {
+        balancer.question.client_address = "192.0.2.1";
+        const auto worker = balancer.choose("JSESSIONID=" + session_id(n) + ".b").worker;
+        balancer.question.client_address = "198.51.100.7";
+        CHECK(balancer.choose("JSESSIONID=" + session_id(n) + ".b").worker == worker);
+    }
+}
+
+TEST_CASE("sessions of a worker that is down stay with their next one when it is taken out", "[affinity]") {
+    const std::string route = GENERATE("dead", "dc1.dead", "dead.n1");
+    Balancer down_there({serving("a"), serving("b"), serving("c"), down(serving(route))});
+    Balancer taken_out({serving("a"), serving("b"), serving("c")});
+    for (std::uint64_t n = 0; n < 200; ++n)
+        for (const std::size_t length : {32, 16, 12, 8}) {
+            const std::string cookie = "JSESSIONID=" + session_id(n).substr(0, length) + "." + route;
+            const std::string next = down_there.ask(cookie);
+            CAPTURE(cookie);
+            CHECK(taken_out.ask(cookie) == next.substr(0, next.find(' ')) + " hash");
+        }
+}
+
+// Lists of routes.
+
+TEST_CASE("of several known routes that end a session id the first that can serve gets it", "[affinity]") {
+    const std::string id = session_id(1);
+    const std::vector<Worker> workers = {serving("a"), serving("b"), serving("c"), serving("d")};
+    const auto with = [&](std::size_t changed, const Worker& worker) {
+        std::vector<Worker> some = workers;
+        some[changed] = worker;
+        return some;
+    };
+    CHECK(Balancer(workers).ask("JSESSIONID=" + id + ".b.c.a") == "b route");
+    CHECK(Balancer(with(1, down(serving("b")))).ask("JSESSIONID=" + id + ".b.c.a") == "c failover");
+    CHECK(Balancer(with(1, draining(serving("b")))).ask("JSESSIONID=" + id + ".b.c.a") == "b route");
+    auto two_down = with(1, down(serving("b")));
+    two_down[2] = GENERATE(down(serving("c")), draining(serving("c")));
+    CHECK(Balancer(two_down).ask("JSESSIONID=" + id + ".b.c.a") == "a failover");
+    two_down[0] = down(serving("a"));
+    CHECK(Balancer(two_down).ask("JSESSIONID=" + id + ".b.c.a") == "d failover");
+}
+
+TEST_CASE("a list comes before redirects and hashing, and is no failover that nofailover= forbids", "[affinity]") {
+    Balancer balancer({serving("a"), redirecting("d", down(serving("b"))), serving("c"), serving("d")});
+    balancer.question.nofailover = true;
+    CHECK(balancer.ask("JSESSIONID=12345678.b.c") == "c failover");
+    CHECK(balancer.ask("JSESSIONID=12345678.b") == "d failover");
+    CHECK(balancer.choose("JSESSIONID=12345678.b.c").moved_from() == 1U);
+    CHECK(looked_at(balancer.choose("JSESSIONID=12345678.b.c")) == std::vector<std::size_t>{1, 2});
+}
+
+TEST_CASE("a list ends where a route is unknown, and begins behind the id", "[affinity]") {
+    Balancer balancer({serving("a"), down(serving("b")), serving("c"), serving("dc1.b"), serving("dc1")});
+    const auto list_of = [&](std::string_view value) {
+        const std::string cookie = "JSESSIONID=" + std::string(value);
+        const Session session = balancer.session(cookie);
+        std::string text = std::string(session.id) + ":" + std::string(session.route);
+        for (const auto worker : session.further_workers()) text += " " + std::to_string(worker);
+        return text;
+    };
+    CHECK(list_of("ID.b.a.c") == "ID:b 0 2");
+    CHECK(list_of("ID.b.x.c") == "ID.b.x:c");
+    CHECK(list_of("ID.b.c.x") == "ID.b.c.x:b.c.x");
+    CHECK(list_of("ID.b.c.") == "ID.b.c.:b.c.");
+    CHECK(list_of("b.a") == "b:a");
+    CHECK(list_of(".b.a") == ":b 0");
+    CHECK(list_of("ID.dc1.b.a") == "ID:dc1.b 0");
+    CHECK(list_of("ID.a.a.a.a.a.a.a.a.c.b") == "ID.a.a:a 0 0 0 0 0 2 1");
+    balancer.question.separator = '!';
+    CHECK(list_of("ID!b!c") == "ID:b 2");
+}
+
+// Consistent hashing and workers that fail.
+
+TEST_CASE("an id whose worker fails goes to its next one, as a failover of that worker", "[affinity]") {
+    const std::vector<Worker> with_failing = {serving("a"), failing(serving("b")), serving("c")};
+    Balancer healthy(abc);
+    Balancer balancer(with_failing);
+    std::size_t moved = 0;
+    for (std::uint64_t n = 0; n < 300; ++n) {
+        const std::string id = session_id(n);
+        const Choice choice = balancer.choose("JSESSIONID=" + id);
+        const std::string was = healthy.ask("JSESSIONID=" + id);
+        CAPTURE(id);
+        if (was == "b hash") {
+            ++moved;
+            CHECK(choice.affinity == Affinity::failover);
+            CHECK(choice.moved_from() == 1U);
+            CHECK(looked_at(choice) == std::vector<std::size_t>{1});
+            CHECK(balancer.ask("JSESSIONID=" + id) == balancer.holder(id, "failover"));
+        } else {
+            CHECK(balancer.ask("JSESSIONID=" + id) == was);
+            CHECK_FALSE(choice.moved_from());
+        }
+    }
+    CHECK(moved > 60);
+    CHECK(balancer.tickets_drawn() == 0);
+}
+
+TEST_CASE("an id stays with its worker while another one fails and a spare or another set stands in", "[affinity]") {
+    const auto stand_in = GENERATE(spare(serving("s")), standby(serving("s")), in_set(1, serving("s")));
+    Balancer healthy({serving("a"), serving("b"), stand_in});
+    Balancer balancer({serving("a"), failing(serving("b")), stand_in});
+    for (std::uint64_t n = 0; n < 100; ++n) {
+        const std::string cookie = "JSESSIONID=" + session_id(n);
+        if (healthy.ask(cookie) == "a hash") CHECK(balancer.ask(cookie) == "a hash");
+        if (healthy.ask(cookie) == "b hash") CHECK(balancer.ask(cookie).ends_with(" failover"));
+    }
+}
+
+TEST_CASE("where all fail an id goes nowhere, and wanted its worker", "[affinity]") {
+    Balancer balancer({failing(serving("a")), failing(serving("b"))});
+    const Choice choice = balancer.choose("JSESSIONID=12345");
+    CHECK_FALSE(choice.worker);
+    CHECK(choice.affinity == Affinity::failover);
+    CHECK(choice.moved_from().has_value());
+}
+
+TEST_CASE("draining and disabling a worker take it out of consistent hashing", "[affinity]") {
+    const auto out = GENERATE(draining(serving("b")), down(serving("b")), draining(failing(serving("b"))));
+    Balancer balancer({serving("a"), out, serving("c")});
+    for (std::uint64_t n = 0; n < 100; ++n)
+        CHECK(balancer.ask("JSESSIONID=" + session_id(n)) == balancer.holder(session_id(n), "hash"));
+}
+
+TEST_CASE("an id in the URL that goes to a worker counts before one in that which the client sent", "[affinity]") {
+    Balancer balancer(abc);
+    balancer.question.proxied_url = "balancer://c/app;jsessionid=12345.b";
+    CHECK(balancer.ask("JSESSIONID=12345.a", "/app") == "b route");
+    CHECK(balancer.ask("", "/app;jsessionid=12345.c") == "b route");
+    balancer.question.proxied_url = "balancer://c/app";
+    CHECK(balancer.ask("", "/app;jsessionid=12345.c") == "c route");
 }
 
 }  // namespace lbsticky

@@ -252,6 +252,46 @@ TEST_CASE("NAME says both where a cookie and where a parameter may stand", "[ses
     CHECK_FALSE(parse_session_name(std::string_view("a\0b", 3)));
 }
 
+TEST_CASE("what a session is placed by is the same whether its route is known or not", "[session]") {
+    const std::string id32(32, '0');
+    struct Row {
+        std::string value, known_id, key;  // "+": with the client's address
+    };
+    const std::vector<Row> rows{
+        {id32, "", id32},                         // no route
+        {"12345", "", "12345"},                   // however short
+        {"12345.", "", "12345."},                 // nothing behind the separator
+        {id32 + ".n1", id32, id32},               // known,
+        {id32 + ".n1", "", id32},                 // unknown
+        {id32 + ".dc1.n1", id32, id32 + ".dc1"},  // a route with a separator
+        {id32 + ".dc1.n1", "", id32 + ".dc1"},
+        {id32 + ".n1.n2", id32, id32 + ".n1"},  // a list
+        {"0123456789abcdef.n1", "0123456789abcdef", "0123456789abcdef"},
+        {"0123456789abcdef.n1", "", "0123456789abcdef"},
+        {"0123456789abcde.n1", "0123456789abcde", "0123456789abcde.n1"},  // shorter than an id
+        {"0123456789abcde.n1", "", "0123456789abcde.n1"},
+        {"12345678.n1", "12345678", "12345678.n1"},
+        {"12345678.n1", "", "12345678.n1"},
+        {"1234567.n1", "1234567", "1234567+"},  // anybody's
+        {"1234567.n1", "", "1234567+"},
+        {"sticky.dc1.n1", "sticky", "sticky+"},
+        {"sticky.dc1.n1", "", "sticky+"},
+        {"sticky.web-server-01.example.com", "", "sticky+"},
+        {"v1." + id32 + ".n1", "v1." + id32, "v1." + id32},  // an id, though its first part is short
+        {"v1." + id32 + ".n1", "", "v1." + id32},
+        {"1." + std::string(64, 's'), "", "1." + std::string(64, 's')},  // nothing that long is a route
+        {"eyJhbGciOiJIUzI1NiJ9.payload.signature", "",
+         "eyJhbGciOiJIUzI1NiJ9.payload"},  // not what all tokens begin with
+    };
+    for (const Row& row : rows) {
+        const PlacementKey key = placement_key(row.value, row.known_id, '.');
+        CAPTURE(row.value, row.known_id);
+        CHECK(std::string(key.id) + (key.with_address ? "+" : "") == row.key);
+    }
+    CHECK(placement_key("12345.n1", "", '\0').id == "12345.n1");
+    CHECK(placement_key("12345!n1", "", '!').with_address);
+}
+
 TEST_CASE("a session id is never shown whole", "[session]") {
     CHECK(shortened("") == "...(0)");
     CHECK(shortened("a") == "...(1)");

@@ -47,6 +47,13 @@ inline Worker down(Worker worker) {
     return worker;
 }
 
+// In error, or failed by a health check.
+inline Worker failing(Worker worker) {
+    worker.usable = false;
+    worker.failing = true;
+    return worker;
+}
+
 inline Worker draining(Worker worker) {
     worker.draining = true;
     return worker;
