@@ -50,15 +50,15 @@ std::optional<std::size_t> redirected(const Roster& roster, std::size_t named, C
 // and this.
 class Key {
 public:
-    Key(const Question& question, const Session& session) noexcept {
-        const std::string_view address = question.client_address;
+    Key(const Claims& claims, const Rules& rules, const Session& session) noexcept {
+        const std::string_view address = claims.client_address;
         // Sessions of one worker that do not say whose they are must not all go to one other.
         if (session.id.empty()) {
             key_ = address;
             return;
         }
         const std::string_view known_id = session.worker ? session.id : std::string_view();
-        const PlacementKey key = placement_key(session.value, known_id, question.separator);
+        const PlacementKey key = placement_key(session.value, known_id, rules.separator);
         key_ = key.id;
         if (!key.with_address) return;
         std::size_t size = key.id.copy(both_.data(), both_.size());
@@ -76,8 +76,8 @@ private:
 };
 
 // The table itself. What it looks at is noted in the choice.
-std::pair<std::optional<std::size_t>, Affinity> decided(const Question& question, Roster& roster, Tickets& tickets,
-                                                        Choice& choice) {
+std::pair<std::optional<std::size_t>, Affinity> decided(const Claims& claims, const Rules& rules, Roster& roster,
+                                                        Tickets& tickets, Choice& choice) {
     const Session& session = choice.session;
     const auto& by_route = session.worker;
     const auto& by_cookie = choice.cookie.worker;
@@ -93,11 +93,11 @@ std::pair<std::optional<std::size_t>, Affinity> decided(const Question& question
         if (const auto worker = redirected(roster, *by_cookie, choice)) return {worker, Affinity::failover};
 
     if (by_route || by_cookie) {
-        if (question.nofailover) return {std::nullopt, Affinity::refused};
-        return {roster.by_hash(Key(question, session).text()), Affinity::failover};
+        if (rules.nofailover) return {std::nullopt, Affinity::refused};
+        return {roster.by_hash(Key(claims, rules, session).text()), Affinity::failover};
     }
-    if (!session.id.empty() && question.hash) {
-        const Key key(question, session);
+    if (!session.id.empty() && rules.hash) {
+        const Key key(claims, rules, session);
         const auto home = roster.home_of(key.text());
         if (!home || roster.workers()[*home].usable) return {home, Affinity::hash};
         choice.home = home;
@@ -151,43 +151,31 @@ Session read_session(std::string_view name, std::string_view value, char separat
     return session;
 }
 
-Session find_session(const Question& question, const Roster& roster) noexcept {
+Session find_session(const Claims& claims, const Rules& rules, const Roster& roster) noexcept {
     Session found;  // the one object to be returned, so that it is made where the caller wants it
-    for (const SessionName& name : question.names) {
-        for (const std::string_view url : {question.proxied_url, question.url})
-            if (const auto value = find_parameter(url, name.parameter)) {
-                found = read_session(name.parameter, *value, question.separator, roster);
-                return found;
-            }
-        CookieReader cookies(question.cookies, name.cookie);
-        while (const auto value = cookies.next()) {
-            if (value->empty()) continue;
-            const Session session = read_session(name.cookie, *value, question.separator, roster);
-            const bool serves = session.worker && serving(roster, *session.worker, nullptr);
-            if (serves || !found.exists() || (session.worker && !found.worker)) found = session;
-            if (serves) return found;
-        }
-        if (found.exists()) return found;
+    for (const std::string_view value : claims.sessions) {
+        const Session session = read_session(claims.session_name, value, rules.separator, roster);
+        const bool serves = session.worker && serving(roster, *session.worker, nullptr);
+        if (serves || !found.exists() || (session.worker && !found.worker)) found = session;
+        if (serves) break;
     }
     return found;
 }
 
-OwnCookie find_own_cookie(const Question& question, const Roster& roster) noexcept {
+OwnCookie find_own_cookie(const Claims& claims, const Roster& roster) noexcept {
     OwnCookie found;
-    if (question.cookie_name.empty()) return found;
-    CookieReader cookies(question.cookies, question.cookie_name);
-    while (const auto value = cookies.next()) {
-        found.present = true;
-        const auto worker = roster.find_by_cookie(*value);
-        if (worker && serving(roster, *worker, nullptr)) return {true, *value, worker};
-        if (worker && !found.worker) found = {true, *value, worker};
+    found.present = !claims.cookies.empty();
+    for (const std::string_view value : claims.cookies) {
+        const auto worker = roster.find_by_cookie(value);
+        if (worker && serving(roster, *worker, nullptr)) return {true, value, worker};
+        if (worker && !found.worker) found = {true, value, worker};
     }
     return found;
 }
 
-Choice choose(const Question& question, Roster& roster, Tickets& tickets) {
-    Choice choice(question, roster);
-    std::tie(choice.worker, choice.affinity) = decided(question, roster, tickets, choice);
+Choice choose(const Claims& claims, const Rules& rules, Roster& roster, Tickets& tickets) {
+    Choice choice(claims, rules, roster);
+    std::tie(choice.worker, choice.affinity) = decided(claims, rules, roster, tickets, choice);
     return choice;
 }
 

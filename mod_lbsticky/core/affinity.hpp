@@ -8,8 +8,8 @@
 #include <span>
 #include <string_view>
 
+#include "core/claims.hpp"
 #include "core/roster.hpp"
-#include "core/session.hpp"
 
 namespace lbsticky {
 
@@ -25,19 +25,6 @@ constexpr bool is_sticky(Affinity affinity) noexcept {
 
 // The word that users see: "cookie", "route", "hash", "new", "failover", "refused".
 const char* word_for(Affinity affinity) noexcept;
-
-// What a request brings and what is configured for it. Everything is a view: it must outlive the choice.
-struct Question {
-    std::string_view cookies;                 // the Cookie header, empty where there is none
-    std::string_view url;                     // as the client sent it: path and query
-    std::string_view proxied_url;             // as it goes to a member: rules may have put a session id into it
-    std::string_view cookie_name;             // of the balancer's own cookie; empty: it has none
-    const char* client_address = "";          // stands for the id where a worker is named without one; read only then
-    std::span<const SessionName> names = {};  // where a session id may stand; the first one present counts
-    char separator = '.';                     // between id and route; '\0': the whole value is the route
-    bool nofailover = false;                  // rather refuse than send a session to another worker
-    bool hash = true;                         // LBStickyHash
-};
 
 // The session id of a request, and the route in it.
 struct Session {
@@ -66,20 +53,19 @@ struct OwnCookie {
 // Takes a session id apart; name and value as it was found. No allocation.
 Session read_session(std::string_view name, std::string_view value, char separator, const Roster& roster) noexcept;
 
-// The session of a request: of the first name that is present, the parameter in the URL (that which goes to a member,
-// else that which the client sent), else the cookie; of several cookies with that name the first whose route can serve,
-// else the first whose route is known, else the first. Costs one pass over URLs and header a name, no allocation.
-Session find_session(const Question& question, const Roster& roster) noexcept;
+// The session that a request claims: of several values the first whose route can serve, else the first whose route is
+// known, else the first. No allocation.
+Session find_session(const Claims& claims, const Rules& rules, const Roster& roster) noexcept;
 
-// The balancer's own cookie in a request; of several the first that names a worker that can serve, else the first that
-// names one. Costs one pass over the header, no allocation.
-OwnCookie find_own_cookie(const Question& question, const Roster& roster) noexcept;
+// The balancer's own cookie that a request claims to have: of several the first that names a worker that can serve,
+// else the first that names one. No allocation.
+OwnCookie find_own_cookie(const Claims& claims, const Roster& roster) noexcept;
 
 // Who serves a request, and why.
 struct Choice {
     // What the request says; nobody is chosen yet.
-    Choice(const Question& question, const Roster& roster) noexcept
-        : session(find_session(question, roster)), cookie(find_own_cookie(question, roster)) {}
+    Choice(const Claims& claims, const Rules& rules, const Roster& roster) noexcept
+        : session(find_session(claims, rules, roster)), cookie(find_own_cookie(claims, roster)) {}
 
     std::optional<std::size_t> worker;  // nobody: no worker can serve, or `refused`
     Affinity affinity = Affinity::fresh;
@@ -109,9 +95,9 @@ private:
     std::size_t looked_at_count_ = 0;
 };
 
-// Decides. Costs find_session() and find_own_cookie(), then O(1) (a session that consistent hashing has to place for
-// the first time: O(workers)); draws one ticket if the rotation decides and none otherwise. The roster is not const
-// because its hash remembers: one thread at a time. Throws std::bad_alloc.
-Choice choose(const Question& question, Roster& roster, Tickets& tickets);
+// Decides. O(1), but for a session that consistent hashing has to place for the first time: O(workers). Draws one
+// ticket if the rotation decides and none otherwise. The roster is not const because its hash remembers: one thread at
+// a time. Throws std::bad_alloc.
+Choice choose(const Claims& claims, const Rules& rules, Roster& roster, Tickets& tickets);
 
 }  // namespace lbsticky

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/likeness.hpp"
+
 namespace lbsticky {
 namespace {
 
@@ -29,13 +31,14 @@ std::optional<std::string_view> CookieReader::next() noexcept {
         while (begin_ > 0 && is_blank(header_[begin_ - 1])) --begin_;
         std::size_t value = end_;
         while (value < header_.size() && is_blank(header_[value])) ++value;
-        if ((begin_ > 0 && !is_separator(header_[begin_ - 1])) || value == header_.size() || header_[value] != '=')
-            continue;
+        const bool is_begin =
+            begin_ == 0 || is_separator(header_[begin_ - 1]) || (rules_ == ParsingRules::stickysession && begin_ < at);
+        if (!is_begin || value == header_.size() || header_[value] != '=') continue;
 
         do ++value;
         while (value < header_.size() && is_blank(header_[value]));
-        end_ = value + std::min(header_.substr(value).find(';'), header_.size() - value);
-        end_ = value + std::min(header_.substr(value, end_ - value).find(','), end_ - value);
+        end_ = value;
+        while (end_ < header_.size() && !is_separator(header_[end_])) ++end_;
         std::size_t value_end = end_;
         while (value_end > value && is_blank(header_[value_end - 1])) --value_end;
         return unquoted(header_.substr(value, value_end - value));
@@ -63,6 +66,17 @@ std::size_t without_cookie(std::string_view header, std::string_view name, char*
     }
     keep_until(header.size());
     return size;
+}
+
+std::string_view find_like_cookie(std::string_view header, std::string_view name) noexcept {
+    for (int cookies = 0; cookies < 64 && !header.empty(); ++cookies) {
+        while (!header.empty() && is_blank(header.front())) header.remove_prefix(1);
+        const std::string_view cookie = header.substr(0, header.find_first_of(";,"));
+        const std::string_view other = cookie.substr(0, cookie.find('='));
+        if (other != name && is_cookie_name(other) && is_like(other, name)) return other;
+        header.remove_prefix(std::min(cookie.size() + 1, header.size()));
+    }
+    return {};
 }
 
 bool is_cookie_name(std::string_view name) noexcept {

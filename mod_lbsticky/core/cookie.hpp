@@ -7,6 +7,15 @@
 
 namespace lbsticky {
 
+// By whose rules a name is found. Those of mod_proxy_balancer hold for an id that ours do not find, if it carries a route.
+//
+//                                  stickysession=                        LBStickySession
+//   a parameter's name stands      behind anything (`xjsessionid=...`)   in the path behind `;`, in the query behind
+//                                                                        `?`, `&` or `;`
+//   an empty value of one          is looked for behind `?` and `&`      is none
+//   a cookie's name stands         behind `;`, `,` or a blank            behind `;` or `,`
+enum class ParsingRules { stickysession, strict };
+
 // Finds the cookies of one name in a Cookie header (RFC 6265, section 5.4, read leniently). Takes any bytes at all and
 // costs one pass over them; allocates nothing; what it returns points into the header.
 //
@@ -15,7 +24,8 @@ namespace lbsticky {
 //   - What has no `=`, or nothing before it, is no cookie.
 class CookieReader {
 public:
-    CookieReader(std::string_view header, std::string_view name) noexcept : header_(header), name_(name) {}
+    CookieReader(std::string_view header, std::string_view name, ParsingRules rules = ParsingRules::strict) noexcept
+        : header_(header), name_(name), rules_(rules) {}
 
     // The value of the next cookie of that name, or nothing at the end of the header.
     std::optional<std::string_view> next() noexcept;
@@ -27,6 +37,7 @@ public:
 private:
     std::string_view header_;
     std::string_view name_;
+    ParsingRules rules_;
     std::size_t begin_ = 0;
     std::size_t end_ = 0;
 };
@@ -34,6 +45,10 @@ private:
 // Writes the header without the cookies of that name to `kept`, which has room for as much as the header, and returns
 // how many bytes that is. All other cookies stay byte for byte as they are.
 std::size_t without_cookie(std::string_view header, std::string_view name, char* kept) noexcept;
+
+// The name of a cookie in the header that is_like() another name and is not that name; empty where there is none. Looks
+// at the first 64 cookies; one pass over the header, no allocation.
+std::string_view find_like_cookie(std::string_view header, std::string_view name) noexcept;
 
 // Whether `name` may be the name of a cookie: a token of RFC 9110, section 5.6.2 (as RFC 6265 demands).
 bool is_cookie_name(std::string_view name) noexcept;

@@ -114,6 +114,9 @@ std::string exposition(std::span<const BalancerReport> balancers, std::string_vi
     out.family("lbsticky_cookies_unknown_total", "counter",
                "Requests with a cookie of the balancer's own that names no worker: unknown or forged.");
     out.each_balancer([](const BalancerReport& balancer) { return balancer.cookies_unknown; });
+    out.family("lbsticky_cookies_outdated_total", "counter",
+               "Requests with a cookie of the balancer's own that was signed with another than the first secret.");
+    out.each_balancer([](const BalancerReport& balancer) { return balancer.cookies_outdated; });
     out.family("lbsticky_unknown_routes_total", "counter", "Requests whose session id carries no route of a worker.");
     out.each_balancer([](const BalancerReport& balancer) { return balancer.unknown_routes; });
 
@@ -184,6 +187,7 @@ std::string json_of(const BalancerReport& balancer) {
     text += ",\n    \"refused\": " + std::to_string(balancer.refused);
     text += ",\n    \"cookies_issued\": " + std::to_string(balancer.cookies_issued);
     text += ",\n    \"cookies_unknown\": " + std::to_string(balancer.cookies_unknown);
+    text += ",\n    \"cookies_outdated\": " + std::to_string(balancer.cookies_outdated);
     text += ",\n    \"unknown_routes\": " + std::to_string(balancer.unknown_routes);
     text += ",\n    \"gone\": {" + members_of(balancer.gone) + "}";
     text += ",\n    \"workers\": [";

@@ -92,8 +92,8 @@ std::string bar(std::uint64_t part, std::uint64_t whole) {
     return "<div class='bar'><div style='width:" + share + "'></div></div>" + share;
 }
 
-std::string count(std::uint64_t number, std::string_view what) {
-    return std::to_string(number).append(" ").append(what);
+std::string count(std::uint64_t number, std::string_view what, std::string_view before = {}) {
+    return std::string(before).append(std::to_string(number)).append(" ").append(what);
 }
 
 std::string sessions_of(const BalancerReport& balancer) {
@@ -108,7 +108,8 @@ std::string cookie_of(const BalancerReport& balancer) {
     return "<code>" + escape_markup(balancer.cookie + balancer.cookie_attributes) + "</code>, given " +
            (balancer.cookie_where_needed ? "where it is needed" : "to every client") +
            (balancer.has_secret ? ", signed with a secret: " : ", not signed: ") +
-           count(balancer.cookies_issued, "given, ") + count(balancer.cookies_unknown, "not understood");
+           count(balancer.cookies_issued, "given, ") + count(balancer.cookies_unknown, "not understood") +
+           (balancer.has_secret ? count(balancer.cookies_outdated, "signed with an older secret", ", ") : "");
 }
 
 std::string full_name(const BalancerReport& balancer) {
@@ -174,6 +175,7 @@ std::string panel_xml(const BalancerReport& balancer) {
     add(in_balancer, element("refused", balancer.refused));
     add(in_balancer, element("cookies_issued", balancer.cookies_issued));
     add(in_balancer, element("cookies_unknown", balancer.cookies_unknown));
+    add(in_balancer, element("cookies_outdated", balancer.cookies_outdated));
     add(in_balancer, element("unknown_routes", balancer.unknown_routes));
     for (const WorkerReport& worker : balancer.workers) {
         add(in_balancer, "<httpd:member>");
@@ -194,8 +196,16 @@ std::string panel_xml(const BalancerReport& balancer) {
 }
 
 std::string status_html(std::span<const BalancerReport> balancers) {
-    constexpr std::array<std::string_view, 9> columns{
-        "Balancer", "cookie", "route", "hash", "new", "failover", "Refused", "Cookies given", "Cookies not understood"};
+    constexpr std::array<std::string_view, 10> columns{"Balancer",
+                                                       "cookie",
+                                                       "route",
+                                                       "hash",
+                                                       "new",
+                                                       "failover",
+                                                       "Refused",
+                                                       "Cookies given",
+                                                       "Cookies not understood",
+                                                       "Cookies of older secrets"};
     std::string text = "<hr />\n<h2>Session persistence (lbmethod sticky)</h2>\n<table border='0'><tr>";
     for (const auto column : columns) text.append("<th>").append(column).append("</th>");
     text += "</tr>\n";
@@ -206,6 +216,7 @@ std::string status_html(std::span<const BalancerReport> balancers) {
         cell(balancer.refused);
         cell(balancer.cookies_issued);
         cell(balancer.cookies_unknown);
+        cell(balancer.cookies_outdated);
         text += "</tr>\n";
     }
     return text + "</table>\n";
@@ -229,6 +240,7 @@ std::string status_lines(std::span<const BalancerReport> balancers) {
         line("Refused", std::to_string(balancer.refused));
         line("CookiesIssued", std::to_string(balancer.cookies_issued));
         line("CookiesUnknown", std::to_string(balancer.cookies_unknown));
+        line("CookiesOutdated", std::to_string(balancer.cookies_outdated));
     }
     return text;
 }

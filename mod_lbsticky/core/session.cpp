@@ -35,17 +35,23 @@ std::optional<SessionName> parse_session_name(std::string_view text) noexcept {
     return SessionName{cookie, parameter};
 }
 
-std::optional<std::string_view> find_parameter(std::string_view url, std::string_view name) noexcept {
+std::optional<std::string_view> find_parameter(std::string_view url, std::string_view name,
+                                               ParsingRules rules) noexcept {
     if (name.empty()) return std::nullopt;
     // Looks for the name, then at what stands around it: most URLs do not hold it.
     std::size_t question = 0;
     for (auto at = url.find(name); at != std::string_view::npos; at = url.find(name, at + name.size())) {
-        const std::size_t value = at + name.size() + 1;
+        std::size_t value = at + name.size() + 1;
         if (at == 0 || value >= url.size() || url[value - 1] != '=') continue;
         if (question == 0) question = std::min(url.find('?'), url.size());
         const bool in_path = at < question;
-        const std::string_view separators = in_path ? ";" : between_pairs;
-        if (separators.find(url[at - 1]) == std::string_view::npos) continue;
+        if (rules == ParsingRules::strict) {
+            const std::string_view separators = in_path ? ";" : between_pairs;
+            if (separators.find(url[at - 1]) == std::string_view::npos) continue;
+        } else {
+            value = url.find_first_not_of("?&", value);
+            if (value == std::string_view::npos) continue;
+        }
         if (!in_path && name.find('&') != std::string_view::npos) continue;
         const auto end = url.find_first_of(in_path ? ";/?" : between_pairs, value);
         if (end != value) return url.substr(value, end - value);

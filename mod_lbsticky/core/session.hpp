@@ -14,6 +14,7 @@ namespace lbsticky {
 struct SessionName {
     std::string_view cookie;
     std::string_view parameter;
+    ParsingRules rules = ParsingRules::strict;
 };
 
 // Reads "NAME" (cookie and parameter have the same name) or "COOKIE|PARAMETER", as stickysession= does, into views of
@@ -22,7 +23,8 @@ std::optional<SessionName> parse_session_name(std::string_view text) noexcept;
 
 // The value of a parameter in a request's URL: `;name=value` in any part of its path, or `name=value` in its query.
 // The first one that is not empty counts; none gives nothing. One pass over the URL, no allocation. Takes any bytes.
-std::optional<std::string_view> find_parameter(std::string_view url, std::string_view name) noexcept;
+std::optional<std::string_view> find_parameter(std::string_view url, std::string_view name,
+                                               ParsingRules rules = ParsingRules::strict) noexcept;
 
 // Longest route that httpd can hold, in bytes (PROXY_WORKER_MAX_ROUTE_SIZE less the final NUL).
 inline constexpr std::size_t longest_route = 63;

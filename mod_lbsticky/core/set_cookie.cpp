@@ -5,6 +5,8 @@
 #include <charconv>
 #include <utility>
 
+#include "core/cookie.hpp"
+
 namespace lbsticky {
 namespace {
 
@@ -23,6 +25,12 @@ constexpr std::array<Word<SameSite>, 4> same_sites{
 bool equal_ignoring_case(std::string_view a, std::string_view b) noexcept {
     const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
     return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](char x, char y) { return lower(x) == lower(y); });
+}
+
+std::string_view without_blanks(std::string_view text) noexcept {
+    const auto first = text.find_first_not_of(" \t");
+    if (first == std::string_view::npos) return {};
+    return text.substr(first, text.find_last_not_of(" \t") - first + 1);
 }
 
 // "a, b or c", from a table of things that have their word first.
@@ -135,6 +143,39 @@ std::string written(const CookieAttributes& attributes, bool tls) {
     }
     if (attributes.partitioned) text.append("; Partitioned");
     return text;
+}
+
+bool path_matches(std::string_view request_path, std::string_view cookie_path) noexcept {
+    if (cookie_path == "/") return true;
+    if (!request_path.starts_with(cookie_path)) return false;
+    return request_path.size() == cookie_path.size() || cookie_path.ends_with('/') ||
+           request_path[cookie_path.size()] == '/';
+}
+
+std::optional<GivenCookie> read_set_cookie(std::string_view header, std::string_view name) noexcept {
+    if (!header.starts_with(name)) return std::nullopt;
+    CookieReader cookie(header.substr(0, header.find(';')), name);
+    const auto value = cookie.next();
+    if (!value || cookie.begin() != 0) return std::nullopt;
+    GivenCookie given{*value, std::nullopt, {}};
+    while (true) {
+        const auto semicolon = header.find(';');
+        if (semicolon == std::string_view::npos) return given;
+        header.remove_prefix(semicolon + 1);
+        const std::string_view attribute = header.substr(0, header.find(';'));
+        const auto equals = attribute.find('=');
+        if (equals == std::string_view::npos) continue;
+        const std::string_view key = without_blanks(attribute.substr(0, equals));
+        const std::string_view text = without_blanks(attribute.substr(equals + 1));
+        if (equal_ignoring_case(key, "expires")) given.expires = text;
+        // Zero, or less, or nothing that is a number: that is ignored.
+        if (equal_ignoring_case(key, "max-age") && !text.empty()) {
+            const std::string_view digits = text.substr(text.front() == '-');
+            const bool is_number = !digits.empty() && digits.find_first_not_of("0123456789") == std::string_view::npos;
+            if (is_number)
+                given.is_over = text.front() == '-' || digits.find_first_not_of('0') == std::string_view::npos;
+        }
+    }
 }
 
 bool is_cookie_value(std::string_view text) noexcept {

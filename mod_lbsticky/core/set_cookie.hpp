@@ -35,6 +35,19 @@ std::optional<std::string> contradiction(std::string_view name, const CookieAttr
 // connection is TLS. Throws std::bad_alloc.
 std::string written(const CookieAttributes& attributes, bool tls);
 
+// Whether a browser sends a cookie of that path with a request for that path (RFC 6265, section 5.1.4).
+bool path_matches(std::string_view request_path, std::string_view cookie_path) noexcept;
+
+// What a Set-Cookie header gives, and how long that lives. Views of the header.
+struct GivenCookie {
+    std::string_view value;
+    std::optional<bool> is_over{};  // by its Max-Age; not set where it has none
+    std::string_view expires;       // a date; empty where it has none. Max-Age counts before it
+};
+
+// Reads a Set-Cookie header for the cookie of that name (RFC 6265, section 5.2); nothing where it is for another one.
+std::optional<GivenCookie> read_set_cookie(std::string_view header, std::string_view name) noexcept;
+
 // Whether the text may be the value of a cookie (cookie-octets of RFC 6265, section 4.1.1).
 bool is_cookie_value(std::string_view text) noexcept;
 

@@ -33,6 +33,7 @@ public:
     void reset() noexcept {
         sessions_seen_.store(false, std::memory_order_relaxed);
         requests_without_.store(0, std::memory_order_relaxed);
+        absence_told_.store(false, std::memory_order_relaxed);
         cookie_told_.store(false, std::memory_order_relaxed);
     }
 
@@ -49,11 +50,15 @@ public:
         return requests_without_.fetch_add(1, std::memory_order_relaxed) + 1;
     }
 
+    // Whether it is the first time that somebody is told of that.
+    bool is_first_told_of_absence() noexcept { return !absence_told_.exchange(true, std::memory_order_relaxed); }
+
     // Whether it is the first time that a worker sets a cookie of the balancer's name.
     bool is_first_foreign_cookie() noexcept { return !cookie_told_.exchange(true, std::memory_order_relaxed); }
 
 private:
     std::atomic<bool> sessions_seen_;
+    std::atomic<bool> absence_told_;
     std::atomic<bool> cookie_told_;
     std::atomic<std::uint32_t> requests_without_;
 };

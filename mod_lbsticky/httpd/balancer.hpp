@@ -27,7 +27,7 @@ struct Balancer {
     Balancer(const Balancer&) = delete;
     Balancer& operator=(const Balancer&) = delete;
 
-    const proxy_balancer& httpds;
+    proxy_balancer& httpds;
     SharedState& shared;
     const Settings settings;
     const CookieSettings cookie;
@@ -35,8 +35,7 @@ struct Balancer {
     const std::array<std::string, 2> cookie_end;  // its attributes, for clients without and with TLS
     CookieValues cookie_values;                   // needs the balancer's thread mutex
     LiveRoster roster;                            // needs the balancer's thread mutex
-    bool failing = false;     // the last request could not be decided; needs the balancer's thread mutex
-    const Roster nobody{{}};  // for reading a session id where nobody's routes are asked for
+    bool failing = false;  // the last request could not be decided; needs the balancer's thread mutex
 
     // The one of httpd's balancer; null if there is none, which is so only for a balancer made after the start.
     static Balancer* of(const proxy_balancer& balancer) noexcept { return static_cast<Balancer*>(balancer.context); }
@@ -48,9 +47,12 @@ struct Balancer {
     std::span<const SessionName> session_names(SessionName& from_stickysession) const noexcept {
         if (settings.session_names) return *settings.session_names;
         if (!*httpds.s->sticky) return {};
-        from_stickysession = {httpds.s->sticky, httpds.s->sticky_path};
+        from_stickysession = {httpds.s->sticky, httpds.s->sticky_path, ParsingRules::stickysession};
         return {&from_stickysession, 1};
     }
+
+    // Whether clients may have a cookie that was signed with another than the first secret.
+    bool has_older_secrets() const noexcept { return secrets().size() > 1; }
 
 private:
     const std::vector<std::string>& secrets() const noexcept {

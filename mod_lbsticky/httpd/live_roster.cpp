@@ -34,6 +34,9 @@ Worker reading_of(const proxy_worker& worker, unsigned status) {
     reading.factor = static_cast<std::uint32_t>(std::max(worker.s->lbfactor, 1));
     reading.lbset = worker.s->lbset;
     reading.usable = (status & PROXY_WORKER_INITIALIZED) && !(status & PROXY_WORKER_NOT_USABLE_BITMAP);
+    constexpr unsigned failures = PROXY_WORKER_IN_ERROR | PROXY_WORKER_HC_FAIL;
+    reading.failing = !reading.usable && (status & PROXY_WORKER_INITIALIZED) &&
+                      !(status & PROXY_WORKER_NOT_USABLE_BITMAP & ~failures);
     reading.draining = status & PROXY_WORKER_DRAIN;
     reading.spare = status & PROXY_WORKER_HOT_SPARE;
     reading.standby = status & PROXY_WORKER_HOT_STANDBY;
@@ -117,18 +120,13 @@ bool LiveRoster::still_true(const Choice& choice, server_rec* server) noexcept {
     return !choice.worker || (!looked_at.empty() && looked_at.back() == *choice.worker) || check(*choice.worker);
 }
 
-std::optional<std::size_t> LiveRoster::index_of(const proxy_worker& worker) const noexcept {
-    const auto found = std::lower_bound(workers_.begin(), workers_.end(), &worker, by_slot);
-    if (found == workers_.end() || *found != &worker) return std::nullopt;
-    return static_cast<std::size_t>(found - workers_.begin());
-}
-
 std::unique_ptr<Roster> LiveRoster::without(std::span<const proxy_worker* const> workers) const {
     std::vector<Worker> readings = roster_->workers();
     bool different = false;
     for (std::size_t i = 0; i < readings.size(); ++i) {
         if (!readings[i].usable || std::find(workers.begin(), workers.end(), workers_[i]) == workers.end()) continue;
         readings[i].usable = false;
+        readings[i].failing = true;
         different = true;
     }
     return different ? std::make_unique<Roster>(std::move(readings)) : nullptr;

@@ -49,9 +49,6 @@ public:
     // httpd's worker at an index of the roster.
     proxy_worker* worker(std::size_t index) const noexcept { return workers_[index]; }
 
-    // The index of httpd's worker in the roster, if it is there. O(log workers).
-    std::optional<std::size_t> index_of(const proxy_worker& worker) const noexcept;
-
 private:
     bool somebody_may_be_back() noexcept;
 

@@ -1,9 +1,9 @@
 // The module record and its hooks, in the order in which they run. Nothing else.
+#include "httpd/cookie_exchange.hpp"
 #include "httpd/directives.hpp"
 #include "httpd/manager.hpp"
 #include "httpd/provider.hpp"
 #include "httpd/request.hpp"
-#include "httpd/response.hpp"
 #include "httpd/startup.hpp"
 #include "httpd/status.hpp"
 
@@ -19,7 +19,7 @@ void register_hooks(apr_pool_t* pool) noexcept {
 
     ap_register_provider(pool, PROXY_LBMETHOD, "sticky", "0", &provider);
     register_manager_filters();
-    register_response_filter();
+    register_cookie_filters();
 
     // At the start. find_mod_proxy() registers Request::pre_request, with which the way of a request begins.
     ap_hook_pre_config(find_mod_proxy, nullptr, nullptr, APR_HOOK_MIDDLE);

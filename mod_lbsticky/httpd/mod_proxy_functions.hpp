@@ -12,6 +12,7 @@ struct ModProxyFunctions {
     module* record;                                      // mod_proxy's own, to reach its configuration
     decltype(&proxy_hook_pre_request) hook_pre_request;  // registers a hook that chooses the worker of a request
     decltype(&proxy_run_pre_request) run_pre_request;    // runs them
+    decltype(&ap_proxy_get_balancer) get_balancer;       // the balancer that a URL names
     decltype(&ap_proxy_sync_balancer) sync_balancer;     // learns of members added by other processes
     APR_OPTIONAL_FN_TYPE(ap_proxy_retry_worker) * retry_worker;              // clears an error that is old enough
     APR_OPTIONAL_FN_TYPE(proxy_balancer_get_best_worker) * get_best_worker;  // httpd's own scan over all workers

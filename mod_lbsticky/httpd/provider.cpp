@@ -1,5 +1,7 @@
 #include "httpd/provider.hpp"
 
+#include <stdexcept>
+
 #include "httpd/balancer.hpp"
 #include "httpd/guard.hpp"
 #include "httpd/mod_proxy_functions.hpp"
@@ -30,7 +32,8 @@ proxy_worker* find_worker(proxy_balancer* balancer, request_rec* r) noexcept {
     Request& request = Request::of(r);
     return guarded(
         [&] {
-            proxy_worker* worker = request.decide(*balancer, r);
+            if (!own) throw std::runtime_error("it was made after the start");
+            proxy_worker* worker = request.hand_out(*own, r);
             own->failing = false;
             return worker;
         },
@@ -40,7 +43,7 @@ proxy_worker* find_worker(proxy_balancer* balancer, request_rec* r) noexcept {
                               "%s: workers are chosen by plain round robin until this is mended: %s", balancer->s->name,
                               why);
             if (own) own->failing = true;
-            return request.fall_back_to(by_httpds_own_scan(balancer, r));
+            return request.fall_back_to(own, by_httpds_own_scan(balancer, r));
         });
 }
 

@@ -67,6 +67,7 @@ BalancerReport read(proxy_balancer& balancer, server_rec* server) {
     report.refused = shared.refused().load(std::memory_order_relaxed);
     report.cookies_issued = shared.cookies_issued().load(std::memory_order_relaxed);
     report.cookies_unknown = shared.cookies_unknown().load(std::memory_order_relaxed);
+    report.cookies_outdated = shared.cookies_outdated().load(std::memory_order_relaxed);
     report.unknown_routes = shared.unknown_routes().load(std::memory_order_relaxed);
 
     const ThreadLock lock(balancer);

@@ -32,6 +32,7 @@ const Balancer& prepare(proxy_balancer& balancer, server_rec* server, apr_pool_t
     balancer.context = own;
     // The members may not be what children of the last generation saw.
     shared.generation().fetch_add(1, std::memory_order_release);
+    shared.notices().reset();
 
     return *own;
 }

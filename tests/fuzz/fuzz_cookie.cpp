@@ -114,8 +114,16 @@ void check_session(const Session& session, char separator) {
     const auto& all = roster().workers();
     require(lies_in(session.id, session.value) && lies_in(session.route, session.value),
             "id and route are of the value");
-    const std::string_view longest = longest_known_route(session.value, separator);
-    require(session.worker.has_value() == !longest.empty(), "a known route is found");
+    // The known routes that end the value, one behind the other, the last eight of them.
+    std::string_view id = session.value;
+    std::vector<std::string_view> list;
+    while (list.size() < 8) {
+        const std::string_view route = longest_known_route(id, separator);
+        if (route.empty()) break;
+        list.insert(list.begin(), route);
+        id.remove_suffix(route.size() + (separator == '\0' ? 0 : 1));
+    }
+    require(session.worker.has_value() == !list.empty(), "a known route is found");
     if (!session.worker) {
         const bool has_only_a_route = separator != '\0' && session.value.starts_with(separator);
         require(session.id == (has_only_a_route ? std::string_view() : session.value),
@@ -123,21 +131,23 @@ void check_session(const Session& session, char separator) {
         return;
     }
     require(all[*session.worker].route == session.route, "the worker has that route");
-    require(session.route == longest, "no worker has a longer route");
-    const std::string middle = separator == '\0' ? std::string() : std::string(1, separator);
-    require(std::string(session.id) + middle + std::string(longest) == session.value,
-            "a value is id, separator and route");
+    require(session.route == list[0], "the first route of the list counts");
+    require(session.id == id, "a value is an id and a list of routes");
+    require(session.further_workers().size() + 1 == list.size(), "the others are further ones");
+    for (std::size_t i = 1; i < list.size(); ++i)
+        require(all[session.further_workers()[i - 1]].route == list[i], "in their order");
 }
 
 void check_preference(const Session& session, std::string_view name, const std::vector<Cookie>& cookies,
                       char separator) {
     // How much a cookie is worth: 1 for any, 2 for a known route, 3 for one that can serve. The first best one counts.
+    std::size_t looked_at = 0;
     int most = 0;
     const char* best = nullptr;
     for (const auto& cookie : cookies) {
         if (cookie.name != name || cookie.value.empty()) continue;
-        const std::string_view route = longest_known_route(cookie.value, separator);
-        const auto named = route.empty() ? std::nullopt : roster().find(route);
+        if (looked_at++ == FewValues::most) break;
+        const auto named = read_session(name, cookie.value, separator, roster()).worker;
         const int worth = !named ? 1 : somebody_with_that_route_serves(*named) ? 3 : 2;
         if (worth <= most) continue;
         most = worth;
@@ -147,13 +157,13 @@ void check_preference(const Session& session, std::string_view name, const std::
     if (best) require(session.value.data() == best && session.name == name, "the first best cookie counts");
 }
 
-void check_choice(const Choice& choice, const Question& question, bool ticket_drawn) {
+void check_choice(const Choice& choice, const Rules& rules, bool ticket_drawn) {
     const auto& all = roster().workers();
     const Session& session = choice.session;
     require(ticket_drawn == (choice.affinity == Affinity::fresh), "a ticket is drawn exactly by the rotation");
     if (!choice.worker) {
         require(choice.affinity == Affinity::refused, "somebody is eligible");
-        require(question.nofailover && session.worker, "only sessions of known workers are refused");
+        require(rules.nofailover && session.worker, "only sessions of known workers are refused");
         return;
     }
     require(*choice.worker < all.size() && all[*choice.worker].usable, "whoever is chosen can serve");
@@ -166,10 +176,10 @@ void check_choice(const Choice& choice, const Question& question, bool ticket_dr
             require(session.worker && !somebody_with_that_route_serves(*session.worker), "it could not stay");
             break;
         case Affinity::hash:
-            require(!session.id.empty() && !session.worker && question.hash, "an id without a known route is hashed");
+            require(!session.id.empty() && !session.worker && rules.hash, "an id without a known route is hashed");
             break;
         case Affinity::fresh:
-            require(!session.worker && (session.id.empty() || !question.hash), "nothing says where to");
+            require(!session.worker && (session.id.empty() || !rules.hash), "nothing says where to");
             break;
         default: require(false, "an affinity that fits");
     }
@@ -181,12 +191,10 @@ constexpr SessionName jsessionid = {"JSESSIONID", "jsessionid"};
 // Which session is found where one name is configured, and where two are.
 void check_names(std::string_view header, const std::vector<Cookie>& cookies, char separator) {
     const auto find = [&](std::vector<SessionName> names) {
-        Question question;
-        question.cookies = header;
-        question.url = "/";
-        question.separator = separator;
-        question.names = names;
-        return find_session(question, roster());
+        Rules rules;
+        rules.separator = separator;
+        rules.names = names;
+        return find_session(read_claims({header, "/", {}, {}}, rules), rules, roster());
     };
     const Session first = find({sid});
     const Session second = find({jsessionid});
@@ -200,22 +208,21 @@ void check_names(std::string_view header, const std::vector<Cookie>& cookies, ch
 // Where a request with that header goes.
 void check_request(std::string_view header, char separator, bool nofailover, bool hash) {
     constexpr std::array names = {sid, jsessionid};
-    Question question;
-    question.cookies = header;
-    question.url = "/";
-    question.names = names;
-    question.separator = separator;
-    question.nofailover = nofailover;
-    question.hash = hash;
+    Rules rules;
+    rules.names = names;
+    rules.separator = separator;
+    rules.nofailover = nofailover;
+    rules.hash = hash;
+    const Claims claims = read_claims({header, "/", {}, "192.0.2.1"}, rules);
     std::atomic<std::uint64_t> next{0};
     Tickets tickets(next);
-    const Choice choice = choose(question, roster(), tickets);
+    const Choice choice = choose(claims, rules, roster(), tickets);
     if (choice.session.exists()) {
         require(lies_in(choice.session.value, header), "a session's value lies in the header");
         check_session(choice.session, separator);
     }
-    check_choice(choice, question, next == 1);
-    const Choice again = choose(question, roster(), tickets);
+    check_choice(choice, rules, next == 1);
+    const Choice again = choose(claims, rules, roster(), tickets);
     require(again.affinity == choice.affinity, "the same request has the same affinity");
     require(again.affinity == Affinity::fresh || again.worker == choice.worker, "and goes to the same worker");
 }

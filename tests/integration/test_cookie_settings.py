@@ -1,5 +1,7 @@
 """LBStickyCookie: what the balancer's cookie says, and what httpd refuses."""
 
+import re
+
 import pytest
 
 from server import cluster, free_port, with_routes
@@ -43,7 +45,8 @@ WRITTEN = {
 @pytest.mark.parametrize("arguments, attributes", WRITTEN.items(), ids=WRITTEN)
 def test_the_cookie_says_what_the_directive_says(httpd, backends, arguments, attributes):
     server = httpd(cluster(*with_routes(backends(1)), more=f"LBStickyCookie {arguments}"))
-    assert server.curl().set_cookies == [f"lbsticky_mycluster=.node1; {attributes}"]
+    [path] = re.findall(r"Path=([^;]*)", attributes)
+    assert server.curl(path).set_cookies == [f"lbsticky_mycluster=.node1; {attributes}"]
 
 
 NAMES = ["api_sticky", "__Host-node secure=on", "__Secure-node secure=on path=/app", "!#$%&'*+-.^_`|~", "Off1", "ofF.x"]
@@ -53,10 +56,26 @@ NAMES = ["api_sticky", "__Host-node secure=on", "__Secure-node secure=on path=/a
 def test_the_cookie_has_the_name_that_the_directive_gives_it(httpd, backends, arguments):
     name, *_ = arguments.split()
     server = httpd(cluster(*with_routes(backends(2)), more=f"LBStickyCookie {arguments}"))
-    (cookie,) = server.curl().set_cookies
+    (cookie,) = server.curl("/app").set_cookies
     assert cookie.startswith(f"{name}=.node")
     assert server.curl(cookie=f"{name}=.node2").affinity == "cookie"
     assert server.curl(cookie="lbsticky_mycluster=.node2").affinity == "new"
+
+
+@pytest.mark.parametrize("path, given", {"/app": True, "/app/": True, "/app/page?x": True, "/application": False,
+                                         "/": False, "/favicon.ico": False, "/other/app": False}.items())
+def test_the_cookie_is_given_only_where_the_browser_will_send_it_back(httpd, backends, path, given):
+    server = httpd(cluster(*with_routes(backends(2)), more="LBStickyCookie S path=/app"))
+    assert len(server.curl(path).set_cookies) == given
+
+
+def test_the_path_of_the_cookie_is_that_which_the_client_asked_for(httpd, backends):
+    server = httpd(f"""RewriteEngine On
+                       RewriteRule ^/app/(.*)$ balancer://mycluster/internal/$1 [P]
+                       RewriteRule ^/internal/(.*)$ balancer://mycluster/app/$1 [P]"""
+                   + cluster(*with_routes(backends(2)), more="LBStickyCookie S path=/app"))
+    assert len(server.curl("/app/x").set_cookies) == 1
+    assert server.curl("/internal/x").set_cookies == []
 
 
 def test_by_itself_the_cookie_is_secure_where_the_client_speaks_tls(tls_server, backends):

@@ -38,7 +38,7 @@ def test_two_servers_agree_where_a_session_goes_whose_member_cannot_serve(httpd,
     members = [f"{backend.url} route=node{number}" for number, backend in enumerate(backends(4), 1)]
     members[1] += " status=+D"
     resolver = RESOLVERS["LBStickySession"]
-    ids = [f"{id}.node2" for id in IDS]
+    ids = [f"{id * 8}.node2" for id in IDS]
     one, two = httpd(cluster(*members, **resolver)), httpd(cluster(*reversed(members), **resolver))
     placed = places(one, ids=ids)
     assert set(placed.values()) == {"backend1", "backend3", "backend4"}

@@ -82,7 +82,8 @@ def test_the_debug_log_tells_where_each_request_went_and_why(httpd, backends, re
     server.curl(cookie="JSESSIONID=12345.")
     member = server.curl(cookie="JSESSIONID=12345.").worker
     assert server.decisions() == [
-        f"balancer://mycluster: affinity new, no session, member {a.url}",
+        "balancer://mycluster: affinity new, no session (no JSESSIONID, no cookie lbsticky_mycluster), "
+        f"member {a.url}",
         f"balancer://mycluster: affinity route, session JSESSIONID=a-se...(38), member {b.url}",
         f"balancer://mycluster: affinity hash, session JSESSIONID=123...(6), member {member}",
         f"balancer://mycluster: affinity hash, session JSESSIONID=123...(6), member {member}",

@@ -231,4 +231,21 @@ TEST_CASE("the name of a cookie is a token", "[cookie]") {
     }
 }
 
+TEST_CASE("a cookie of a like name is found, and none of that name", "[cookie]") {
+    CHECK(find_like_cookie("a=1; jsessionid=x; b=2", "JSESSIONID") == "jsessionid");
+    CHECK(find_like_cookie("JSESSIONID=1,JSESIONID=2", "JSESSIONID") == "JSESIONID");
+    CHECK(find_like_cookie("JSESSIONID=1; a=jsessionid", "JSESSIONID").empty());
+    CHECK(find_like_cookie("", "JSESSIONID").empty());
+    CHECK(find_like_cookie("; ;,=;jsession id=1", "JSESSIONID").empty());
+    std::string many;
+    for (int i = 0; i < 64; ++i) many += "a=1;";
+    CHECK(find_like_cookie(many + "jsessionid=1", "JSESSIONID").empty());
+}
+
+TEST_CASE("by the rules of stickysession= a blank may stand before a name", "[cookie]") {
+    CHECK(CookieReader("a=b SID=1", "SID", ParsingRules::stickysession).next() == "1");
+    CHECK(CookieReader("a=bSID=1", "SID", ParsingRules::stickysession).next() == std::nullopt);
+    CHECK(CookieReader("a=b SID=1", "SID").next() == std::nullopt);
+}
+
 }  // namespace lbsticky

@@ -59,6 +59,7 @@ TEST_CASE("the panel of a balancer in XML", "[panel]") {
         <httpd:refused>3</httpd:refused>
         <httpd:cookies_issued>20</httpd:cookies_issued>
         <httpd:cookies_unknown>2</httpd:cookies_unknown>
+        <httpd:cookies_outdated>3</httpd:cookies_outdated>
         <httpd:unknown_routes>41</httpd:unknown_routes>
         <httpd:member>
             <httpd:name>http://10.0.0.1:8080</httpd:name>
@@ -118,6 +119,7 @@ TEST_CASE("nothing in a configuration can break out of the XML", "[panel]") {
         <httpd:refused>0</httpd:refused>
         <httpd:cookies_issued>0</httpd:cookies_issued>
         <httpd:cookies_unknown>0</httpd:cookies_unknown>
+        <httpd:cookies_outdated>0</httpd:cookies_outdated>
         <httpd:unknown_routes>0</httpd:unknown_routes>
         <httpd:member>
             <httpd:name>http://&lt;u&gt;&#39;&quot;</httpd:name>
@@ -139,9 +141,9 @@ TEST_CASE("nothing in a configuration can break out of the XML", "[panel]") {
 TEST_CASE("a section of mod_status' page", "[panel]") {
     CHECK(status_html(std::vector{shop(), hostile()}) == R"(<hr />
 <h2>Session persistence (lbmethod sticky)</h2>
-<table border='0'><tr><th>Balancer</th><th>cookie</th><th>route</th><th>hash</th><th>new</th><th>failover</th><th>Refused</th><th>Cookies given</th><th>Cookies not understood</th></tr>
-<tr><td>shop</td><td>11</td><td>23</td><td>33</td><td>52</td><td>55</td><td>3</td><td>20</td><td>2</td></tr>
-<tr><td>&lt;b&gt;&quot;&#39;&amp;\&#65533; (&quot;&lt;i&gt;)</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td></tr>
+<table border='0'><tr><th>Balancer</th><th>cookie</th><th>route</th><th>hash</th><th>new</th><th>failover</th><th>Refused</th><th>Cookies given</th><th>Cookies not understood</th><th>Cookies of older secrets</th></tr>
+<tr><td>shop</td><td>11</td><td>23</td><td>33</td><td>52</td><td>55</td><td>3</td><td>20</td><td>2</td><td>3</td></tr>
+<tr><td>&lt;b&gt;&quot;&#39;&amp;\&#65533; (&quot;&lt;i&gt;)</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td></tr>
 </table>
 )");
 }
@@ -156,6 +158,7 @@ StickyBalancer[0]Failover: 55
 StickyBalancer[0]Refused: 3
 StickyBalancer[0]CookiesIssued: 20
 StickyBalancer[0]CookiesUnknown: 2
+StickyBalancer[0]CookiesOutdated: 3
 StickyBalancer[1]Name: <b>\"'&\\\n (\"<i>)
 StickyBalancer[1]Cookie: 0
 StickyBalancer[1]Route: 0
@@ -165,6 +168,7 @@ StickyBalancer[1]Failover: 0
 StickyBalancer[1]Refused: 0
 StickyBalancer[1]CookiesIssued: 0
 StickyBalancer[1]CookiesUnknown: 0
+StickyBalancer[1]CookiesOutdated: 0
 )");
 }
 

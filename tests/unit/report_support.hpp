@@ -14,6 +14,7 @@ inline BalancerReport shop() {
     balancer.refused = 3;
     balancer.cookies_issued = 20;
     balancer.cookies_unknown = 2;
+    balancer.cookies_outdated = 3;
     balancer.unknown_routes = 41;
     balancer.gone.requests = {0, 1, 0, 2, 0};
     balancer.gone.moved_away = 5;

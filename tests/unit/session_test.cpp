@@ -309,4 +309,16 @@ TEST_CASE("a session id is never shown whole", "[session]") {
     }
 }
 
+TEST_CASE("by the rules of stickysession= a parameter's name may stand behind anything", "[session]") {
+    constexpr auto lenient = ParsingRules::stickysession;
+    CHECK(find_parameter("/app/xsid=1.a", "sid", lenient) == "1.a");
+    CHECK(find_parameter("/app/sid=1.a/page", "sid", lenient) == "1.a");
+    CHECK(find_parameter("/app;sid=1.a?x", "sid", lenient) == "1.a");
+    CHECK(find_parameter("/app?xsid=1.a&b", "sid", lenient) == "1.a");
+    CHECK(find_parameter("/app?sid&b", "sid", lenient) == std::nullopt);
+    CHECK(find_parameter("/app;sid=?1.a", "sid", lenient) == "1.a");
+    CHECK(find_parameter("/app;sid=?", "sid", lenient) == std::nullopt);
+    CHECK(find_parameter("/app/xsid=1.a", "sid") == std::nullopt);
+}
+
 }  // namespace lbsticky

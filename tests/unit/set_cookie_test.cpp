@@ -111,4 +111,59 @@ TEST_CASE("a value may hold what RFC 6265 lets stand in one", "[set_cookie]") {
     }
 }
 
+TEST_CASE("a cookie of a path is for that path and what lies below it", "[set_cookie]") {
+    // RFC 6265, section 5.1.4.
+    CHECK(path_matches("/", "/"));
+    CHECK(path_matches("/app/page", "/"));
+    CHECK(path_matches("/app", "/app"));
+    CHECK(path_matches("/app/", "/app"));
+    CHECK(path_matches("/app/page", "/app"));
+    CHECK(path_matches("/app/page", "/app/"));
+    CHECK_FALSE(path_matches("/application", "/app"));
+    CHECK_FALSE(path_matches("/app", "/app/"));
+    CHECK_FALSE(path_matches("/favicon.ico", "/app"));
+    CHECK_FALSE(path_matches("/", "/app"));
+    CHECK_FALSE(path_matches("/APP", "/app"));
+}
+
+TEST_CASE("a Set-Cookie header is read for the cookie of one name", "[set_cookie]") {
+    const auto value = [](std::string_view header) {
+        const auto given = read_set_cookie(header, "SID");
+        return given ? std::string(given->value) : "none";
+    };
+    CHECK(value("SID=1") == "1");
+    CHECK(value("SID=1; Path=/") == "1");
+    CHECK(value("SID = \"1\" ;Path=/") == "1");
+    CHECK(value("SID=") == "");
+    CHECK(value("SID=; Path=/") == "");
+    CHECK(value("XSID=1") == "none");
+    CHECK(value("SIDX=1") == "none");
+    CHECK(value("x=1; SID=1") == "none");
+    CHECK(value("x=1, SID=1") == "none");
+    CHECK(value("SID; x=1") == "none");
+    CHECK(value("") == "none");
+}
+
+TEST_CASE("a Set-Cookie header says how long the cookie lives", "[set_cookie]") {
+    const auto is_over = [](std::string_view attributes) {
+        return read_set_cookie("SID=1" + std::string(attributes), "SID")->is_over;
+    };
+    CHECK(is_over("") == std::nullopt);
+    CHECK(is_over("; Max-Age=0") == true);
+    CHECK(is_over("; max-age = 0 ; Path=/") == true);
+    CHECK(is_over("; Path=/; MAX-AGE=-1") == true);
+    CHECK(is_over(";Max-Age=00") == true);
+    CHECK(is_over("; Max-Age=1") == false);
+    CHECK(is_over("; Max-Age=99999999999999999999999999") == false);
+    CHECK(is_over("; Max-Age=0; Max-Age=60") == false);  // the last one counts
+    CHECK(is_over("; Max-Age=") == std::nullopt);
+    CHECK(is_over("; Max-Age=-") == std::nullopt);
+    CHECK(is_over("; Max-Age=soon") == std::nullopt);
+    CHECK(is_over("; X-Max-Age=0") == std::nullopt);
+
+    const std::string header = "SID=1; Path=/; expires = Thu, 01-Jan-1970 00:00:01 GMT ; HttpOnly";
+    CHECK(read_set_cookie(header, "SID")->expires == "Thu, 01-Jan-1970 00:00:01 GMT");
+    CHECK(read_set_cookie("SID=1; Expires", "SID")->expires.empty());
+}
+
 }  // namespace lbsticky

@@ -151,6 +151,8 @@ TEST_CASE("rotation and counts go on in a state that replaces another", "[shared
     }
     old->cookies_issued() = 7;
     old->cookies_unknown() = 8;
+    old->cookies_outdated() = 9;
+    old->tickets_without_session() = 10;
     old->unknown_routes() = 9;
 
     SECTION("for each worker in whichever slot it is now") {
@@ -163,6 +165,8 @@ TEST_CASE("rotation and counts go on in a state that replaces another", "[shared
         CHECK(now->refused() == 6);
         CHECK(now->cookies_issued() == 7);
         CHECK(now->cookies_unknown() == 8);
+        CHECK(now->cookies_outdated() == 9);
+        CHECK(now->tickets_without_session() == 10);
         CHECK(now->unknown_routes() == 9);
         CHECK(now->tally(1)->moved_away == 100);
         CHECK(now->tally(1)->last_sticky == 1000);
@@ -250,6 +254,33 @@ TEST_CASE("of processes that claim one slot for different workers, one gets it",
         if (state->claim(0, "http://" + std::to_string(number))) ++winners;
     }));
     CHECK(winners == 1);
+}
+
+TEST_CASE("requests without a session id are counted until one has it, and no longer than is asked", "[shared_state]") {
+    SharedMemory memory(SharedState::bytes(1));
+    Notices& notices = SharedState::create(memory.address(), 1)->notices();
+    CHECK(notices.without_session(3) == 1);
+    CHECK(notices.without_session(3) == 2);
+    CHECK(notices.without_session(3) == 3);
+    CHECK(notices.without_session(3) == 0);
+    notices.reset();
+    CHECK(notices.without_session(3) == 1);
+    notices.session_seen();
+    CHECK(notices.without_session(3) == 0);
+    notices.reset();
+    CHECK(notices.without_session(3) == 1);
+}
+
+TEST_CASE("what is told once is told again after a start", "[shared_state]") {
+    SharedMemory memory(SharedState::bytes(1));
+    Notices& notices = SharedState::create(memory.address(), 1)->notices();
+    for (int start = 0; start < 2; ++start) {
+        CHECK(notices.is_first_told_of_absence());
+        CHECK_FALSE(notices.is_first_told_of_absence());
+        CHECK(notices.is_first_foreign_cookie());
+        CHECK_FALSE(notices.is_first_foreign_cookie());
+        notices.reset();
+    }
 }
 
 }  // namespace lbsticky

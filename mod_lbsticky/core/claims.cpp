@@ -1,0 +1,53 @@
+#include "core/claims.hpp"
+
+namespace lbsticky {
+namespace {
+
+// Reads the session ids of one name, as far as they stand where the rules say.
+void read_name(const RequestText& request, const SessionName& name, ParsingRules how, char separator, Claims& claims) {
+    // What only mod_proxy_balancer would take for a session id is one only to it: it has to carry a route.
+    const auto counts = [&](std::string_view value) {
+        return how == ParsingRules::strict || separator == '\0' || value.find(separator) != std::string_view::npos;
+    };
+    for (const std::string_view url : {request.proxied_url, request.url}) {
+        const auto value = find_parameter(url, name.parameter, how);
+        if (!value || !counts(*value)) continue;
+        claims.session_name = name.parameter;
+        claims.sessions.add(*value);
+        return;
+    }
+    CookieReader cookies(request.cookies, name.cookie, how);
+    while (!claims.sessions.is_full()) {
+        const auto value = cookies.next();
+        if (!value) break;
+        if (value->empty() || !counts(*value)) continue;
+        claims.session_name = name.cookie;
+        claims.sessions.add(*value);
+    }
+}
+
+void read_session(const RequestText& request, const Rules& rules, Claims& claims) {
+    for (const SessionName& name : rules.names) {
+        read_name(request, name, ParsingRules::strict, rules.separator, claims);
+        if (claims.sessions.empty() && name.rules == ParsingRules::stickysession)
+            read_name(request, name, ParsingRules::stickysession, rules.separator, claims);
+        if (!claims.sessions.empty()) return;
+    }
+}
+
+}  // namespace
+
+Claims read_claims(const RequestText& request, const Rules& rules) noexcept {
+    Claims claims;
+    claims.client_address = request.client_address;
+    read_session(request, rules, claims);
+    CookieReader cookies(request.cookies, rules.cookie_name);
+    while (!claims.cookies.is_full()) {
+        const auto value = cookies.next();
+        if (!value) break;
+        claims.cookies.add(*value);
+    }
+    return claims;
+}
+
+}  // namespace lbsticky

@@ -1,0 +1,59 @@
+// What a request says of its session and its worker, before anybody is asked whether it is true.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <span>
+#include <string_view>
+
+#include "core/session.hpp"
+
+namespace lbsticky {
+
+// What is configured for a balancer. Views: they must outlive what is read by them.
+struct Rules {
+    std::span<const SessionName> names = {};  // where a session id may stand; the first one present counts
+    char separator = '.';                     // between id and route; '\0': the whole value is the route
+    bool nofailover = false;                  // rather refuse than send a session to another worker
+    bool hash = true;                         // LBStickyHash
+    std::string_view cookie_name;             // of the balancer's own cookie; empty: it has none
+};
+
+// The parts of a request in which something is looked for. Views.
+struct RequestText {
+    std::string_view cookies;      // the Cookie header, empty where there is none
+    std::string_view url;          // as the client sent it: path and query
+    std::string_view proxied_url;  // as it goes to a member: rules may have put a session id into it
+    std::string_view client_address;
+};
+
+// The first sixteen values of a name; what comes after them is not looked at, so that no request costs more.
+class FewValues {
+public:
+    static constexpr std::size_t most = 16;
+
+    void add(std::string_view value) noexcept { values_[count_++] = value; }
+    bool empty() const noexcept { return count_ == 0; }
+    bool is_full() const noexcept { return count_ == most; }
+    const std::string_view* begin() const noexcept { return values_.data(); }
+    const std::string_view* end() const noexcept { return values_.data() + count_; }
+
+private:
+    std::array<std::string_view, most> values_;
+    std::size_t count_ = 0;
+};
+
+// What a request says. Views of its text and of the rules.
+struct Claims {
+    std::string_view session_name;    // cookie or parameter in which a session id was found; empty: in none
+    FewValues sessions;               // the values of that name, none of them empty: of a parameter one
+    FewValues cookies;                // the values of the balancer's own cookie
+    std::string_view client_address;  // stands for the id where a worker is named without one
+};
+
+// Reads a request: of the session names the first that is present, the parameter in the URL (that which goes to a
+// member, else that which the client sent) before the cookie. One pass over URLs and header a name; no allocation, no
+// lock. Takes any bytes.
+Claims read_claims(const RequestText& request, const Rules& rules) noexcept;
+
+}  // namespace lbsticky

@@ -1,0 +1,258 @@
+#include "httpd/cookie_exchange.hpp"
+
+#include <array>
+#include <cstring>
+
+#include "core/set_cookie.hpp"
+#include "httpd/guard.hpp"
+
+extern "C" {
+#include "apr_date.h"
+#include "apr_strings.h"
+#include "util_filter.h"
+}
+
+APLOG_USE_MODULE(lbmethod_sticky);
+
+namespace lbsticky {
+namespace {
+
+// Registered once, before any request.
+ap_filter_rec_t* restoring_filter = nullptr;
+ap_filter_rec_t* setting_filter = nullptr;
+
+bool is_tls(const request_rec* r) noexcept {
+    return std::strcmp(ap_http_scheme(r), "https") == 0;
+}
+
+// A request whose response may be a 101. One that waits for a 100 (Continue) first is left out: that would carry the
+// cookie too.
+bool offers_to_upgrade(const request_rec* r) noexcept {
+    return apr_table_get(r->headers_in, "Upgrade") && !apr_table_get(r->headers_in, "Expect");
+}
+
+// The path that the client asked for, by which browsers choose cookies: not that of an ErrorDocument.
+std::string_view path_of_client(const request_rec* r) noexcept {
+    while (r->prev) r = r->prev;
+    return r->parsed_uri.path ? r->parsed_uri.path : "/";
+}
+
+const char* set_cookie_header(request_rec* r, const Decision& decision) noexcept {
+    const Balancer& own = *decision.balancer;
+    return apr_pstrcat(r->pool, own.cookie_name.c_str(), "=", decision.cookie,
+                       own.cookie_end[is_tls(r) ? 1 : 0].c_str(), nullptr);
+}
+
+// Where a response's headers may be: some of mod_proxy's modules put them where httpd keeps those that errors have too
+// (mod_proxy_fcgi).
+std::array<apr_table_t**, 2> header_tables(request_rec* r) noexcept {
+    return {&r->headers_out, &r->err_headers_out};
+}
+
+// Calls visit(value) for each header of that name that the member answers with.
+template <typename Visit>
+void for_each_header(const apr_table_t* table, const char* name, Visit&& visit) {
+    const apr_array_header_t* headers = apr_table_elts(table);
+    for (int i = 0; i < headers->nelts; ++i) {
+        const auto& header = APR_ARRAY_IDX(headers, i, apr_table_entry_t);
+        if (header.key && header.val && ap_cstr_casecmp(header.key, name) == 0) visit(header.val);
+    }
+}
+
+template <typename Visit>
+void for_each_header(const request_rec* r, const char* name, Visit&& visit) {
+    for_each_header(r->headers_out, name, visit);
+    for_each_header(r->err_headers_out, name, visit);
+}
+
+// The cookie of that name that the member gives the client; of several the last one, as browsers do.
+std::optional<GivenCookie> given_by_member(const request_rec* r, std::string_view name) {
+    std::optional<GivenCookie> given;
+    for_each_header(r, "Set-Cookie", [&](std::string_view header) {
+        if (const auto cookie = read_set_cookie(header, name)) given = cookie;
+    });
+    return given;
+}
+
+// Whether browsers forget the cookie when they are given it.
+bool is_deletion(const GivenCookie& cookie, apr_pool_t* pool) noexcept {
+    if (cookie.value.empty()) return true;
+    if (cookie.is_over) return *cookie.is_over;
+    if (cookie.expires.empty()) return false;
+    // The date that most deletions have is 0 in APR's clock, which is also its answer to what is no date.
+    if (cookie.expires.find("1970") != std::string_view::npos) return true;
+    const apr_time_t date = apr_date_parse_rfc(apr_pstrmemdup(pool, cookie.expires.data(), cookie.expires.size()));
+    return date != APR_DATE_BAD && date <= apr_time_now();
+}
+
+// Whether the session that the client will have after this response carries no known route.
+bool lacks_route(const request_rec* r, const Decision& decision) {
+    Balancer& own = *decision.balancer;
+    SessionName from_stickysession;
+    for (const SessionName& name : own.session_names(from_stickysession)) {
+        if (const auto given = given_by_member(r, name.cookie)) {
+            if (is_deletion(*given, r->pool)) continue;
+            const ThreadLock lock(own.httpds);
+            const Roster& roster = own.roster.current(apr_time_now(), r->server);  // the request may be old
+            return !read_session(name.cookie, given->value, own.httpds.s->sticky_separator, roster).worker;
+        }
+        const std::string_view of_request = decision.session.name;
+        if (!of_request.empty() && (of_request == name.cookie || of_request == name.parameter))
+            return decision.unknown_route();
+    }
+    return false;
+}
+
+bool is_cookie_called(const char* set_cookie, std::string_view name) noexcept {
+    return std::strncmp(set_cookie, name.data(), name.size()) == 0 && set_cookie[name.size()] == '=';
+}
+
+void tell_of_foreign_cookie(request_rec* r, const Decision& decision) noexcept {
+    if (!decision.balancer->shared.notices().is_first_foreign_cookie()) return;
+    ap_log_rerror(
+        APLOG_MARK, APLOG_NOTICE, 0, r,
+        "%s: the response of %s has a cookie %s, which is the name of the balancer's own: it is taken off. A "
+        "proxy behind this one, and an application, need another name than this balancer: LBStickyCookie NAME",
+        decision.balancer->httpds.s->name, decision.worker->s->name_ex, decision.balancer->cookie_name.c_str());
+}
+
+template <void (CookieExchange::*act)(request_rec*)>
+apr_status_t act_once(ap_filter_t* filter, apr_bucket_brigade* response) noexcept {
+    request_rec* r = filter->r;
+    auto* exchange = static_cast<CookieExchange*>(filter->ctx);
+    ap_filter_t* next = filter->next;
+    ap_remove_output_filter(filter);
+    guarded([&] { (exchange->*act)(r); },
+            [&](const char* why) {
+                ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "the balancer's cookie could not be set: %s", why);
+            });
+    return ap_pass_brigade(next, response);
+}
+
+}  // namespace
+
+const char* CookieExchange::all_cookies(request_rec* r) noexcept {
+    restore(r);
+    decision_ = nullptr;
+    return apr_table_getm(r->pool, r->headers_in, "Cookie");
+}
+
+void CookieExchange::begin(request_rec* r, const Decision& decision) noexcept {
+    decision_ = nullptr;
+    if (!decision.balancer || !decision.worker || decision.balancer->cookie_name.empty()) return;
+    decision_ = &decision;
+    const bool strips = decision.has_cookie;
+    if (strips) {
+        sent_ = apr_array_make(r->pool, 1, sizeof(const char*));
+        for_each_header(r->headers_in, "Cookie",
+                        [&](const char* header) { APR_ARRAY_PUSH(sent_, const char*) = header; });
+        apr_table_unset(r->headers_in, "Cookie");
+        for (int i = 0; i < sent_->nelts; ++i) {
+            const std::string_view header = APR_ARRAY_IDX(sent_, i, const char*);
+            auto* kept = static_cast<char*>(apr_palloc(r->pool, header.size() + 1));
+            kept[without_cookie(header, decision.balancer->cookie_name, kept)] = '\0';
+            if (*kept) apr_table_addn(r->headers_in, "Cookie", kept);
+        }
+    }
+    if (!has_filters_ && !r->main) {
+        if (strips) ap_add_output_filter_handle(restoring_filter, this, r, r->connection);
+        ap_add_output_filter_handle(setting_filter, this, r, r->connection);
+        has_filters_ = true;
+    }
+    if (offers_to_upgrade(r)) set_early(r);
+}
+
+void CookieExchange::restore(request_rec* r) noexcept {
+    if (!sent_) return;
+    apr_table_unset(r->headers_in, "Cookie");
+    for (int i = 0; i < sent_->nelts; ++i)
+        apr_table_addn(r->headers_in, "Cookie", APR_ARRAY_IDX(sent_, i, const char*));
+    sent_ = nullptr;
+}
+
+// Whether the cookie is due but for what the member answers with.
+bool CookieExchange::may_be_due(const request_rec* r) const noexcept {
+    return decision_->cookie && path_matches(path_of_client(r), decision_->balancer->cookie.attributes.path);
+}
+
+// By `LBStickyCookie auto` on a balancer with session names the cookie is due only to a client whose session id carries
+// no known route; but whoever has one that was signed with an older secret is given another.
+bool CookieExchange::is_only_where_needed() const noexcept {
+    return decision_->has_names && !decision_->outdated_cookie &&
+           decision_->balancer->cookie.given == CookieSettings::Given::where_needed;
+}
+
+bool CookieExchange::is_due(const request_rec* r) const {
+    return may_be_due(r) && (!is_only_where_needed() || lacks_route(r, *decision_));
+}
+
+// Sets the cookie already now where the response may be a 101 (Switching Protocols), which passes no filter but keeps
+// the Set-Cookie headers that are there before. It has no session id of its own to look at.
+void CookieExchange::set_early(request_rec* r) noexcept {
+    take_off(r);  // one that was set for a worker that did not answer
+    const bool is_due_now = may_be_due(r) && (!is_only_where_needed() || decision_->unknown_route());
+    if (!is_due_now) return;
+    early_ = set_cookie_header(r, *decision_);
+    apr_table_addn(r->headers_out, "Set-Cookie", early_);
+}
+
+// Takes all cookies of that name off the response: what set_early() has set, and what the member sets.
+void CookieExchange::take_off(request_rec* r) noexcept {
+    struct Kept {
+        const CookieExchange& exchange;
+        apr_table_t* headers;
+        bool is_foreign;
+    };
+    const std::string_view name = decision_->balancer->cookie_name;
+    for (apr_table_t** table : header_tables(r)) {
+        bool found = false;
+        for_each_header(*table, "Set-Cookie",
+                        [&](const char* header) { found = found || is_cookie_called(header, name); });
+        if (!found) continue;
+        Kept kept{*this, apr_table_make(r->pool, 8), false};
+        const auto keep = [](void* context, const char* key, const char* value) -> int {
+            auto& [exchange, headers, is_foreign] = *static_cast<Kept*>(context);
+            const bool is_ours = ap_cstr_casecmp(key, "Set-Cookie") == 0 &&
+                                 is_cookie_called(value, exchange.decision_->balancer->cookie_name);
+            if (!is_ours)
+                apr_table_addn(headers, key, value);
+            else if (!exchange.early_ || std::strcmp(value, exchange.early_) != 0)
+                is_foreign = true;
+            return 1;
+        };
+        apr_table_do(keep, &kept, *table, nullptr);
+        *table = kept.headers;
+        if (kept.is_foreign) tell_of_foreign_cookie(r, *decision_);
+    }
+    early_ = nullptr;
+}
+
+void CookieExchange::answer(request_rec* r) {
+    if (!decision_) return;
+    take_off(r);
+    if (!is_due(r)) return;
+    Balancer& own = *decision_->balancer;
+    apr_table_addn(r->headers_out, "Set-Cookie", set_cookie_header(r, *decision_));
+    bool is_private = false;
+    for_each_header(r, "Cache-Control",
+                    [&](const char* value) { is_private = is_private || ap_find_token(r->pool, value, "private"); });
+    if (own.cookie.attributes.no_cache && !is_private) apr_table_mergen(r->headers_out, "Cache-Control", "private");
+    own.shared.cookies_issued().fetch_add(1, std::memory_order_relaxed);
+}
+
+void CookieExchange::answered_by_upgrade() const noexcept {
+    if (decision_ && early_) decision_->balancer->shared.cookies_issued().fetch_add(1, std::memory_order_relaxed);
+}
+
+void register_cookie_filters() noexcept {
+    // Nearer to the member than mod_cache, which remembers by what request headers (Vary) it has a response.
+    restoring_filter =
+        ap_register_output_filter("LBSTICKY_RESTORE", act_once<&CookieExchange::restore>, nullptr, AP_FTYPE_RESOURCE);
+    // Nearer to the client than mod_cache (AP_FTYPE_CONTENT_SET + 1): the cookie of one client is not stored for
+    // others.
+    constexpr auto behind_the_cache = static_cast<ap_filter_type>(AP_FTYPE_CONTENT_SET + 2);
+    setting_filter =
+        ap_register_output_filter("LBSTICKY_COOKIE", act_once<&CookieExchange::answer>, nullptr, behind_the_cache);
+}
+
+}  // namespace lbsticky

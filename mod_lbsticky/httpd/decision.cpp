@@ -1,0 +1,112 @@
+#include "httpd/decision.hpp"
+
+#include <cstring>
+#include <memory>
+#include <stdexcept>
+
+#include "core/likeness.hpp"
+
+extern "C" {
+#include "apr_strings.h"
+}
+
+APLOG_USE_MODULE(lbmethod_sticky);
+
+namespace lbsticky {
+namespace {
+
+std::string_view view(const char* text) noexcept {
+    return text ? std::string_view(text) : std::string_view();
+}
+
+// Requests with these methods cannot begin a session.
+bool can_begin_session(const request_rec* r) noexcept {
+    return !r->header_only && r->method_number != M_OPTIONS && r->method_number != M_TRACE;
+}
+
+bool is_nearly_known(std::string_view route, const Roster& roster) noexcept {
+    for (const Worker& worker : roster.workers())
+        if (is_like(route, worker.route)) return true;
+    return false;
+}
+
+// Chooses from a roster without the failed workers; where that leaves nobody and mod_proxy_balancer waits for somebody
+// (timeout=), from all: one of them may be back.
+Choice choose_among(const Claims& claims, const Rules& rules, const LiveRoster& live, Roster& all,
+                    std::span<const proxy_worker* const> failed, bool waits, Tickets& tickets) {
+    if (!failed.empty())
+        if (const auto others = live.without(failed)) {
+            Choice choice = choose(claims, rules, *others, tickets);
+            if (choice.worker || choice.affinity == Affinity::refused || !waits) return choice;
+        }
+    return choose(claims, rules, all, tickets);
+}
+
+// The value of the balancer's own cookie that the client is to be given.
+const char* cookie_to_give(const Choice& choice, const Roster& roster, bool outdated, apr_pool_t* pool) noexcept {
+    const std::string& value = roster.workers()[*choice.worker].cookies.front();
+    const auto named = choice.cookie.worker;
+    if (named && !outdated && roster.workers()[*named].cookies.front() == value) return nullptr;
+    return apr_pstrmemdup(pool, value.data(), value.size());
+}
+
+}  // namespace
+
+Rules rules_of(const Balancer& own, SessionName& from_stickysession) noexcept {
+    Rules rules;
+    rules.names = own.session_names(from_stickysession);
+    rules.separator = own.httpds.s->sticky_separator;
+    rules.nofailover = own.httpds.s->sticky_force;
+    rules.hash = own.settings.hash_or_default();
+    rules.cookie_name = own.cookie_name;
+    return rules;
+}
+
+Claims claims_of(const request_rec* r, const Rules& rules, std::string_view cookies) noexcept {
+    constexpr std::string_view proxy = "proxy:";
+    RequestText text;
+    text.cookies = cookies;
+    text.url = view(r->unparsed_uri);
+    text.client_address = view(r->useragent_ip);
+    if (const auto filename = view(r->filename); filename.starts_with(proxy))
+        text.proxied_url = filename.substr(proxy.size());
+    return read_claims(text, rules);
+}
+
+Decision decide(Balancer& own, const Claims& claims, const Rules& rules, std::span<const proxy_worker* const> failed,
+                request_rec* r) {
+    if (!own.is_intact()) throw std::runtime_error("its shared memory is missing or damaged");
+
+    Tickets tickets(can_begin_session(r) ? own.shared.tickets() : own.shared.tickets_without_session());
+    LiveRoster& live = own.roster;
+    const bool waits = own.httpds.s->timeout > 0;
+    Roster* roster = &live.current(r->request_time, r->server);
+    Choice choice = choose_among(claims, rules, live, *roster, failed, waits, tickets);
+    // This first: it lets the workers that were looked at try again if it is time.
+    const bool still_true = live.still_true(choice, r->server);
+    const bool nobody_serves = !choice.worker && choice.affinity != Affinity::refused;
+    if (!still_true || nobody_serves) {
+        // A second reading is as good as any: what differs then changed in between.
+        roster = &live.read_again(r->server);
+        choice = choose_among(claims, rules, live, *roster, failed, waits, tickets);
+    }
+
+    Decision decision;
+    decision.balancer = &own;
+    if (choice.worker) decision.worker = live.worker(*choice.worker);
+    decision.affinity = choice.affinity;
+    decision.session = choice.session;
+    if (const auto moved_from = choice.moved_from()) decision.moved_from = live.worker(*moved_from);
+    decision.has_names = !rules.names.empty();
+    decision.has_cookie = choice.cookie.present;
+    decision.unknown_cookie = choice.cookie.present && !choice.cookie.worker;
+    decision.outdated_cookie = choice.cookie.worker && own.has_older_secrets() &&
+                               choice.cookie.value != roster->workers()[*choice.cookie.worker].cookies.front();
+    if (choice.worker && !own.cookie_name.empty())
+        decision.cookie = cookie_to_give(choice, *roster, decision.outdated_cookie, r->pool);
+    if (decision.unknown_route() && APLOG_R_IS_LEVEL(r, APLOG_DEBUG))
+        decision.nearly_known = is_nearly_known(choice.session.route, *roster);
+    return decision;
+}
+
+}  // namespace lbsticky

@@ -1,0 +1,43 @@
+// Who serves a request: the decision table, put to httpd's balancer as it is at this moment.
+#pragma once
+
+#include <span>
+
+#include "core/affinity.hpp"
+#include "httpd/apache.hpp"
+#include "httpd/balancer.hpp"
+
+namespace lbsticky {
+
+// What was decided for a request. Its views and pointers are valid as long as the request.
+struct Decision {
+    Balancer* balancer = nullptr;
+    proxy_worker* worker = nullptr;  // nobody: 503
+    Affinity affinity = Affinity::fresh;
+    Session session;
+    proxy_worker* moved_from = nullptr;  // whom the request wanted and could not have
+    const char* cookie = nullptr;  // the value of the balancer's own cookie that the client lacks; null: it lacks none
+    bool has_names = false;        // a session id was looked for
+    bool has_cookie = false;       // the request has the balancer's own cookie,
+    bool unknown_cookie = false;   // which names nobody,
+    bool outdated_cookie = false;  // or names somebody by another than the first secret
+    bool nearly_known = false;     // its route is a worker's but for case or a character or two; only for the log
+    bool handed_out = false;       // mod_proxy_balancer has been given the worker
+
+    bool unknown_route() const noexcept { return session.exists() && !session.worker; }
+};
+
+// What holds for the requests of a balancer now: parts of it can be changed in balancer-manager. Valid as long as
+// `from_stickysession` and the balancer.
+Rules rules_of(const Balancer& own, SessionName& from_stickysession) noexcept;
+
+// What a request says by those rules. `cookies` is all of its Cookie headers together. Needs no mutex.
+Claims claims_of(const request_rec* r, const Rules& rules, std::string_view cookies) noexcept;
+
+// Decides. `failed` are the workers that were asked for this request in vain: they are not asked again, unless nobody
+// else can serve and timeout= says to wait. Needs the balancer's thread mutex. Throws what std::exception is the base
+// of.
+Decision decide(Balancer& own, const Claims& claims, const Rules& rules, std::span<const proxy_worker* const> failed,
+                request_rec* r);
+
+}  // namespace lbsticky

@@ -1,0 +1,131 @@
+#include "httpd/outcome.hpp"
+
+#include <string>
+
+#include "httpd/guard.hpp"
+
+extern "C" {
+#include "apr_strings.h"
+}
+
+APLOG_USE_MODULE(lbmethod_sticky);
+
+namespace lbsticky {
+namespace {
+
+const char* pooled(std::string_view text, apr_pool_t* pool) noexcept {
+    return apr_pstrmemdup(pool, text.data(), text.size());
+}
+
+std::string name_of(const SessionName& name) {
+    std::string text(name.cookie);
+    if (name.parameter != name.cookie) text.append("|").append(name.parameter);
+    return text;
+}
+
+// Sets what mod_proxy_balancer sets where it resolves stickysession= itself, and the affinity.
+void set_variables(const Decision& decision, request_rec* r, bool again) noexcept {
+    apr_table_setn(r->subprocess_env, "BALANCER_AFFINITY", word_for(decision.affinity));
+    if (!decision.has_names) return;
+    const Session& session = decision.session;
+    if (!session.route.empty()) {
+        const char* name = pooled(session.name, r->pool);
+        const char* route = pooled(session.route, r->pool);
+        apr_table_setn(r->notes, "session-sticky", name);
+        apr_table_setn(r->notes, "session-route", route);
+        apr_table_setn(r->subprocess_env, "BALANCER_SESSION_STICKY", name);
+        apr_table_setn(r->subprocess_env, "BALANCER_SESSION_ROUTE", route);
+    } else if (r->main) {  // whose variables it has inherited
+        apr_table_unset(r->subprocess_env, "BALANCER_SESSION_STICKY");
+        apr_table_unset(r->subprocess_env, "BALANCER_SESSION_ROUTE");
+    }
+    const bool stays = decision.affinity == Affinity::route || decision.affinity == Affinity::cookie;
+    if (decision.worker && !stays)
+        apr_table_setn(r->subprocess_env, "BALANCER_ROUTE_CHANGED", "1");
+    else if (again || r->main)
+        apr_table_unset(r->subprocess_env, "BALANCER_ROUTE_CHANGED");
+}
+
+// What identifies the request, or what was looked for in vain.
+std::string identity(const Decision& decision) {
+    const Session& session = decision.session;
+    const std::string_view route = session.route;
+    if (session.exists()) {
+        const std::string value = std::string(session.name) + "=" + shortened(session.value);
+        if (session.worker || route.empty()) return "session " + value;
+        // A route that nobody has may be a piece of the id.
+        return "route " + (decision.nearly_known ? std::string(route) : shortened(route)) + " of " + value +
+               " is no member's";
+    }
+    std::string missing;
+    const auto add = [&](const std::string& what) { missing += (missing.empty() ? " (" : ", ") + what; };
+    SessionName from_stickysession;
+    for (const SessionName& name : decision.balancer->session_names(from_stickysession)) add("no " + name_of(name));
+    const std::string& cookie = decision.balancer->cookie_name;
+    if (!cookie.empty() && !decision.has_cookie) add("no cookie " + cookie);
+    if (decision.unknown_cookie) add("cookie " + cookie + " names no member");
+    if (decision.has_cookie && !decision.unknown_cookie) return "no session";
+    return "no session" + (missing.empty() ? missing : missing + ")");
+}
+
+// One line a choice: what an administrator looks at who asks why a request went where it went.
+void log_line(const Decision& decision, request_rec* r) {
+    ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, "%s: affinity %s, %s, %s%s", decision.balancer->httpds.s->name,
+                  word_for(decision.affinity), identity(decision).c_str(), decision.worker ? "member " : "no member",
+                  decision.worker ? decision.worker->s->name_ex : "");
+}
+
+// Tells once a start that no request has a session id where one is looked for.
+void watch_for_sessions(const Decision& decision, const request_rec* r, std::string_view cookies) {
+    // Some hundred requests; then as many again that may bring a cookie of a like name.
+    constexpr std::uint32_t some = 300;
+    constexpr std::uint32_t enough = 600;
+    Notices& notices = decision.balancer->shared.notices();
+    if (decision.session.exists()) return notices.session_seen();
+    const std::uint32_t without = notices.without_session(enough);
+    if (without < some) return;
+
+    std::string names, like;
+    SessionName from_stickysession;
+    for (const SessionName& name : decision.balancer->session_names(from_stickysession)) {
+        names += (names.empty() ? "" : ", ") + name_of(name);
+        if (like.empty()) like = find_like_cookie(cookies, name.cookie);
+    }
+    if ((like.empty() && without < enough) || !notices.is_first_told_of_absence()) return;
+    if (!like.empty()) like = "; but there is a cookie " + like;
+    ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, r,
+                  "%s: none of %u requests had the session id that is looked for, %s%s: nothing is sticky by it",
+                  decision.balancer->httpds.s->name, without, names.c_str(), like.c_str());
+}
+
+}  // namespace
+
+Tally make_known(const Decision& decision, request_rec* r, std::string_view cookies, bool again) noexcept {
+    // What is told to people needs memory; without it the request is served all the same.
+    const auto tell = [](auto&& what) { guarded(what, [](const char*) {}); };
+    set_variables(decision, r, again);
+
+    SharedState& shared = decision.balancer->shared;
+    const auto tally_of = [&shared](const proxy_worker* worker) {
+        return worker ? shared.tally(static_cast<std::size_t>(worker->s->index)) : nullptr;
+    };
+    WorkerTally* chosen = tally_of(decision.worker);
+    WorkerTally* wanted = tally_of(decision.moved_from);
+    if (chosen && is_sticky(decision.affinity))
+        chosen->last_sticky.store(static_cast<std::uint64_t>(r->request_time), std::memory_order_relaxed);
+    if (!again) {
+        if (decision.unknown_route()) shared.unknown_routes().fetch_add(1, std::memory_order_relaxed);
+        if (decision.unknown_cookie) shared.cookies_unknown().fetch_add(1, std::memory_order_relaxed);
+        if (decision.outdated_cookie) shared.cookies_outdated().fetch_add(1, std::memory_order_relaxed);
+        if (decision.has_names) tell([&] { watch_for_sessions(decision, r, cookies); });
+    }
+    if (APLOG_R_IS_LEVEL(r, APLOG_DEBUG)) tell([&] { log_line(decision, r); });
+
+    Tally tally;
+    if (chosen) tally.served = &chosen->of(decision.affinity);
+    if (decision.affinity == Affinity::refused) tally.served = &shared.refused();
+    if (wanted) tally.moved = &wanted->moved_away;
+    return tally;
+}
+
+}  // namespace lbsticky
