@@ -60,13 +60,9 @@ void warn_of_routes(const Subject& subject) {
             subject.warn("members " + other->second + " and " + name + " have the same route=" + route +
                          ": sessions of the one go to the other");
 
-        const char separator = balancer.s->sticky_separator;
-        const char unusable[] = {' ', ';', ',', separator, '\0'};
-        if (const char* found = std::strpbrk(worker.route, unusable))
-            subject.warn("route=" + route + " of member " + name + " holds '" + *found + "', " +
-                         (*found == separator ? "the separator between session id and route"
-                                              : "which cannot stand in a cookie") +
-                         ": its sessions may not be found");
+        if (const char* found = std::strpbrk(worker.route, " ;,"))
+            subject.warn("route=" + route + " of member " + name + " holds '" + *found +
+                         "', which cannot stand in a cookie: its sessions may not be found");
     }
     if (only_session_ids && without_route > 0)
         subject.warn(std::to_string(without_route) + " of " + std::to_string(balancer.workers->nelts) +
