@@ -72,6 +72,10 @@ const char* sentence_of(const cmd_parms* cmd, Parser&& parse) noexcept {
         shown);
 }
 
+// What stands for something else than a name where people write it; in any letters.
+constexpr const char* no_names[] = {"of",   "on",    "yes",    "no",     "true",    "false",   "0",       "1",
+                                    "none", "never", "always", "enable", "enabled", "disable", "disabled"};
+
 std::optional<std::string> parse_cookie(const std::vector<std::string>& arguments, CookieSettings& cookie) {
     const std::string first = arguments.empty() ? "" : arguments.front();
     if (ap_cstr_casecmp(first.c_str(), "off") == 0) {
@@ -80,10 +84,17 @@ std::optional<std::string> parse_cookie(const std::vector<std::string>& argument
         return std::nullopt;
     }
     if (ap_cstr_casecmp(first.c_str(), "auto") != 0) {
-        if (!is_cookie_name(first))
-            return "'" + first +
-                   "' is not allowed: auto, off, or the NAME of a cookie, of letters, digits and any of "
-                   "!#$%&'*+-.^_`|~";
+        const std::string shown = "'" + first + "'";
+        if (first.find('=') != std::string::npos || is_attribute(first))
+            return shown + " is not allowed: auto or the NAME of a cookie comes first";
+        const bool is_no_name = std::any_of(std::begin(no_names), std::end(no_names), [&](const char* word) {
+            return ap_cstr_casecmp(first.c_str(), word) == 0;
+        });
+        if (is_no_name || !is_cookie_name(first))
+            return shown +
+                   " is not allowed: auto, off, or the NAME of a cookie, of letters, digits and any of "
+                   "!#$%&'*+-.^_`|~" +
+                   (is_no_name ? "; " + shown + " is no name" : "");
         cookie.given = CookieSettings::Given::always;
         cookie.name = first;
     }
