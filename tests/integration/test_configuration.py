@@ -29,6 +29,15 @@ def written(module, tmp_path, request):
     return write
 
 
+@pytest.fixture
+def secret(tmp_path):
+    """The path of a file that LBStickySecretFile takes."""
+    path = tmp_path / "secret"
+    path.touch(0o640)
+    path.write_text("x" * 32)
+    return path
+
+
 def start_in_vain(server):
     """What httpd said when it did not start."""
     with pytest.raises(AssertionError, match="httpd did not start"):
@@ -85,6 +94,16 @@ def test_httpd_refuses_a_directive_outside_of_a_balancer(written, directive, sec
 def test_httpd_refuses_a_directive_in_a_location_that_is_proxied_to_a_balancer(written):
     assert refusal(written(section("ProxyPass balancer://mycluster", "LBStickyHash off", name="Location /app"))) == (
         'LBStickyHash is allowed only inside <Proxy "balancer://...">, not inside <Location /app>')
+
+
+# All but LBStickySession, whose lines add up.
+@pytest.mark.parametrize("directive", ["LBStickyCookie", "LBStickySecretFile", "LBStickyHash"])
+@pytest.mark.parametrize("between", ["", "LBStickySession S\n", "<IfModule proxy_module>\n"])
+def test_httpd_refuses_a_second_line_of_a_directive_in_one_section(written, secret, directive, between):
+    line = DIRECTIVES[directive].replace("secrets", str(secret))
+    end = "\n</IfModule>" if "If" in between else ""
+    assert refusal(written(section(line, between + line + end))) == (
+        f"{directive} is allowed only once inside <{MYCLUSTER}>")
 
 
 # The directive as it is written, and what of it is not allowed.
@@ -195,7 +214,8 @@ GOOD = {
     "a virtual host": section(cluster(A, more="LBStickyHash off"), name="VirtualHost *"),
     "all balancers": cluster(A) + section("LBStickyHash off", name='Proxy "balancer://*"'),
     "some balancers": cluster(A) + section("LBStickyHash off", name='Proxy "balancer://my*"'),
-    "two sections of one balancer": cluster(A, more="LBStickyHash off") + section("LBStickyHash on"),
+    "two sections of one balancer": cluster(A, more="LBStickyHash off\nLBStickyCookie one")
+                                    + section("LBStickyHash on", "LBStickyCookie two"),
     "a section before its balancer": section("LBStickyHash off") + cluster(A),
 }
 
@@ -372,10 +392,7 @@ def test_httpd_warns_once_of_what_cannot_work_as_written(httpd, configuration, s
     assert code == 0 and sorted(warnings(output)) == sorted(said)
 
 
-def test_httpd_warns_of_a_secret_for_no_cookie(httpd, tmp_path):
-    secret = tmp_path / "secret"
-    secret.touch(0o640)
-    secret.write_text("x" * 32)
+def test_httpd_warns_of_a_secret_for_no_cookie(httpd, secret):
     said = "balancer://mycluster: LBStickySecretFile has no effect as long as LBStickyCookie is off"
     server = httpd(cluster(A, more=f"LBStickyCookie off\nLBStickySecretFile {secret}"), expected=[re.escape(said)])
     assert warnings(server.log()) == [said]

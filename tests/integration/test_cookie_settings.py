@@ -145,8 +145,9 @@ def test_each_balancer_has_settings_of_its_own(httpd, backends):
         ["lbsticky_three=.node1; Path=/; HttpOnly; SameSite=Lax"]]
 
 
-def test_the_last_of_several_lines_counts(httpd, backends):
-    server = httpd(cluster(*with_routes(backends(1)), more="LBStickyCookie one maxage=1h\nLBStickyCookie two"))
+def test_a_later_section_replaces_all_that_an_earlier_one_says_of_the_cookie(httpd, backends):
+    server = httpd(section("LBStickyCookie one maxage=1h secure=on", name='Proxy "balancer://*"')
+                   + cluster(*with_routes(backends(1)), more="LBStickyCookie two path=/"))
     assert server.curl().set_cookies == ["two=.node1; Path=/; HttpOnly; SameSite=Lax"]
 
 
