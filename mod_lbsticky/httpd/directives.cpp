@@ -49,8 +49,8 @@ const char* set_session(cmd_parms* cmd, void* section, const char* arguments) no
             if (!name)
                 return apr_pstrcat(cmd->pool, cmd->cmd->name, ": '", argument,
                                    "' is not allowed: NAME or NAME|PARAM, each of letters, digits and any of "
-                                   "!#$%&'*+-.^_`~",
-                                   nullptr);
+                                   "!#$%&'+-.^_`~",
+                                   std::strchr(argument, '*') ? "; " : nullptr, no_wildcard, nullptr);
             named.push_back(*name);
         } while (*arguments);
         auto& names = static_cast<Settings*>(section)->session_names;

@@ -20,6 +20,11 @@ struct CookieSettings {
     CookieAttributes attributes;
 };
 
+// Why a session's cookie is not found by a name with a `*`, and what to do; ends a sentence.
+inline constexpr char no_wildcard[] =
+    "a * stands for nothing here; for a cookie whose name changes, as classic ASP's ASPSESSIONID... does, use the "
+    "balancer's own: LBStickyCookie NAME";
+
 // What the directives of one <Proxy> section say; what is not set is empty. Views into the configuration's memory.
 struct Settings {
     std::optional<std::vector<SessionName>> session_names;  // LBStickySession

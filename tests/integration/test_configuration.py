@@ -7,7 +7,9 @@ import pytest
 
 from server import Server, cluster
 
-CHARACTERS = "letters, digits and any of !#$%&'*+-.^_`~"
+CHARACTERS = "letters, digits and any of !#$%&'+-.^_`~"
+NO_WILDCARD = ("a * stands for nothing here; for a cookie whose name changes, as classic ASP's ASPSESSIONID... does, use "
+               "the balancer's own: LBStickyCookie NAME")
 SESSION_NAMES = "LBStickySession takes one or more of NAME or NAME|PARAM (a cookie, a path parameter)"
 ON_OR_OFF = ("LBStickyHash takes one argument, whether a session id without a known route is placed by consistent "
              "hashing: on or off")
@@ -133,6 +135,12 @@ def test_httpd_refuses_a_bad_name_of_a_session(written, line, value):
         f"LBStickySession: '{value}' is not allowed: NAME or NAME|PARAM, each of {CHARACTERS}")
 
 
+@pytest.mark.parametrize("value", ["ASPSESSIONID*", "*", "A|B*", "A*|B", "A*B"])
+def test_httpd_refuses_a_name_of_a_session_that_is_meant_as_a_pattern(written, value):
+    assert refusal(written(section(f"LBStickySession GOOD {value}"))) == (
+        f"LBStickySession: '{value}' is not allowed: NAME or NAME|PARAM, each of {CHARACTERS}; {NO_WILDCARD}")
+
+
 @pytest.mark.parametrize("value", ["maybe", "1", "yes", "o", "onn", "on|off", "on,off"])
 def test_httpd_refuses_anything_but_on_and_off(written, value):
     assert refusal(written(section(f"LBStickyHash {value}"))) == f"LBStickyHash: '{value}' is not allowed: on or off"
@@ -184,7 +192,7 @@ GOOD = {
     "a name and a parameter": cluster(f"{A} route=a", more="LBStickySession JSESSIONID|jsessionid"),
     "several names": cluster(f"{A} route=a", more="LBStickySession A B|b C"),
     "several lines": cluster(f"{A} route=a", more="LBStickySession A\nLBStickySession B|b C"),
-    "names with all that is allowed": cluster(f"{A} route=a", more="LBStickySession Az09!#$%&'*+-.^_`~|~`_^.-+*'&%$#!"),
+    "names with all that is allowed": cluster(f"{A} route=a", more="LBStickySession Az09!#$%&'+-.^_`~|~`_^.-+'&%$#!"),
     "blanks around names": cluster(f"{A} route=a", more="  LBStickySession\t A    B \t "),
     "a name on a second line": cluster(f"{A} route=a", more="LBStickySession A \\\n    B"),
     "a quoted name": cluster(f"{A} route=a", more='LBStickySession "JSESSIONID"'),
