@@ -194,6 +194,15 @@ const command_rec directives[] = {
     {},
 };
 
+std::string CookieSettings::name_for(const proxy_balancer& balancer) const {
+    if (given == Given::never) return {};
+    if (!name.empty()) return name;
+    std::string made = std::string("lbsticky_") + (balancer.s->name + sizeof(BALANCER_PREFIX) - 1);
+    for (char& c : made)
+        if (!is_cookie_name({&c, 1})) c = '_';
+    return made;
+}
+
 Settings Settings::merged_with(const Settings& over) const {
     Settings merged = *this;
     if (over.session_names) merged.session_names = over.session_names;

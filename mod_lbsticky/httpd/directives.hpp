@@ -18,6 +18,9 @@ struct CookieSettings {
     Given given = Given::where_needed;
     std::string name;  // empty: made from the balancer's name
     CookieAttributes attributes;
+
+    // The name of the cookie that a balancer with these settings gives; empty if it gives none. Throws std::bad_alloc.
+    std::string name_for(const proxy_balancer& balancer) const;
 };
 
 // Why a session's cookie is not found by a name with a `*`, and what to do; ends a sentence.

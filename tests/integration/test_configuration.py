@@ -239,13 +239,13 @@ def test_httpd_takes_a_directive(written, configuration):
 class Hashing:
     """Whether a balancer hashes a session id: the plainest thing that shows which settings it has."""
 
-    def __init__(self, httpd, backends, *settings):
+    def __init__(self, httpd, backends, *settings, expected=()):
         """settings: (name of a balancer or None, further lines in its section or any text at all)."""
         nodes = backends(2)
         members = [f"{node.url} route=node{i}" for i, node in enumerate(nodes, 1)]
         self.server = httpd("".join(
             cluster(*members, settings="lbmethod=sticky stickysession=S", name=name, path=f"/{name}/", more=more)
-            if name else more for name, more in settings))
+            if name else more for name, more in settings), expected=expected)
 
     def __call__(self, name, *arguments, cookie="S=x"):
         return self.server.curl(f"/{name}/", *arguments, cookie=cookie).affinity == "hash"
@@ -277,7 +277,8 @@ def test_of_several_sections_for_one_balancer_the_later_one_wins(httpd, backends
 
 def test_a_later_section_changes_what_it_names_and_nothing_else(httpd, backends):
     hashing = Hashing(httpd, backends, ("mine", "LBStickyHash off\nLBStickySession A"),
-                      (None, section("LBStickySession B", name='Proxy "balancer://mine"')))
+                      (None, section("LBStickySession B", name='Proxy "balancer://mine"')),
+                      expected=["stickysession=S is none of the names of LBStickySession"])
     route = hashing.server.curl("/mine/", cookie="A=x.node1; B=y.node2").route
     assert (route, hashing("mine", cookie="B=x"), hashing("mine", cookie="A=x")) == ("node2", False, False)
     assert hashing.server.curl("/mine/", cookie="A=x.node1").session_sticky is None
@@ -344,6 +345,31 @@ def no_effect(name="mycluster", method="byrequests"):
 STICKY = "lbmethod=sticky stickysession=S"
 NO_COOKIE = "LBStickyCookie off"
 
+
+def not_seen(cookie):
+    return (f"balancer://mycluster: LBStickyCookie {cookie} has the name of the application's session, which members will "
+            "not see: give it another")
+
+
+def other_name(name):
+    return (f"balancer://mycluster: stickysession={name} is none of the names of LBStickySession: httpd follows the known "
+            "routes in it, this module looks at LBStickySession alone; name all of them there, and take stickysession= "
+            "away")
+
+
+def two_ids(member, other, name="sockets"):
+    return (f"balancer://{name}: LBStickyCookie S is shared with balancer://mycluster, where member {member} is {other} "
+            "and has another id: give each member that is in both the same route= in both")
+
+
+def pages_and_sockets(pages, sockets, more="LBStickyCookie S", of_sockets=None):
+    return (cluster(*pages, more=more)
+            + cluster(*sockets, name="sockets", path="/sockets", more=of_sockets or more))
+
+
+WS_A = A.replace("http", "ws")
+WS_B = B.replace("http", "ws")
+
 # What it is: (configuration, what is said about it).
 WARNED_OF = {
     "a member without a route": (cluster(f"{A} route=a", B, settings=STICKY, more=NO_COOKIE), [no_route(1, 2, B)]),
@@ -357,7 +383,47 @@ WARNED_OF = {
     "a route with a comma": (cluster(f"{A} route=a,b", settings=STICKY), [unusable("a,b", ",")]),
     "the application's session as the balancer's cookie": (
         cluster(A, more="LBStickySession A S\nLBStickyCookie S"),
-        ["balancer://mycluster: LBStickyCookie S has the name of the application's session, which members will not see"]),
+        [not_seen("S")]),
+    "the balancer's cookie as the application's session": (
+        cluster(A, more="LBStickySession A lbsticky_mycluster"),
+        ["balancer://mycluster: LBStickyCookie auto, as lbsticky_mycluster, has the name of the application's session, "
+         "which members will not see: take it out of LBStickySession"]),
+    "stickysession= of an application as the balancer's cookie": (
+        cluster(A, settings="lbmethod=sticky stickysession=JSESSIONID|jsessionid", more="LBStickyCookie JSESSIONID"),
+        [not_seen("JSESSIONID")]),
+    "stickysession= of another application as the balancer's cookie": (
+        cluster(A, settings="lbmethod=sticky stickysession=ASP.NET_SessionId", more="LBStickyCookie ASP.NET_SessionId"),
+        [not_seen("ASP.NET_SessionId")]),
+    "stickysession= of Express as the balancer's cookie": (
+        cluster(A, settings="lbmethod=sticky stickysession=connect.sid", more="LBStickyCookie connect.sid"),
+        [not_seen("connect.sid")]),
+    "stickysession= and LBStickySession of an application as the balancer's cookie": (
+        cluster(A, settings="lbmethod=sticky stickysession=SESSION", more="LBStickySession SESSION\nLBStickyCookie SESSION"),
+        [not_seen("SESSION")]),
+    "stickysession= that LBStickySession does not name": (
+        cluster(f"{A} route=a", settings="lbmethod=sticky stickysession=OLD|NEW", more="LBStickySession NEW OTHER|OLD"),
+        [other_name("OLD")]),
+    "stickysession= of a cookie whose name changes": (
+        cluster(f"{A} route=a", settings="lbmethod=sticky stickysession=ASPSESSIONID*"),
+        [f"balancer://mycluster: stickysession=ASPSESSIONID*: {NO_WILDCARD}"]),
+    "a member with another id in another balancer of the same cookie": (
+        pages_and_sockets([A, B], [WS_B, WS_A]), [two_ids(WS_B, B)]),
+    "a member of two balancers of the same cookie, with a path": (
+        pages_and_sockets([A], [f"{WS_A}/ws"]), [two_ids(f"{WS_A}/ws", A)]),
+    "a member of two balancers of the same cookie, at the port of its scheme": (
+        pages_and_sockets(["http://localhost"], ["ws://localhost:80"]), [two_ids("ws://localhost", "http://localhost")]),
+    "a member with a route in one of two balancers of the same cookie": (
+        pages_and_sockets([f"{A} route=a", f"{B} route=b"], [f"{WS_A} route=a", WS_B]), [two_ids(WS_B, B)]),
+    "a member of two balancers of the same cookie, over TLS and without": (
+        pages_and_sockets([A], [A.replace("http", "https")]), [two_ids(A.replace("http", "https"), A)]),
+    "a member of two balancers of a virtual host": (
+        section(pages_and_sockets([A], [WS_A]), name="VirtualHost *"), [two_ids(WS_A, A)]),
+    "a member of two balancers, of which one has another method": (
+        cluster(A, more="LBStickyCookie S") + cluster(WS_A, name="other", path="/other", settings="lbmethod=byrequests",
+                                                      more="LBStickyCookie S"), [no_effect("other")]),
+    "a member of two balancers that virtual hosts inherit": (
+        pages_and_sockets([A], [WS_A]) + section("ServerName a", name="VirtualHost *")
+        + section("ServerName b", name="VirtualHost *"), [two_ids(WS_A, A)]),
     "a directive for another method": (cluster(A, settings="lbmethod=byrequests", more="LBStickyHash off"),
                                        [no_effect()]),
     "a directive for the default method": (section(f"BalancerMember {A}", "LBStickySession S"), [no_effect()]),
@@ -419,6 +485,28 @@ NOT_WARNED_OF = {
                                   + cluster(f"{A} route=a", settings=STICKY, name="other", path="/other"),
     "routes of a balancer that has another method": cluster(
         f"{A} route=a,b", f"{B} route=a,b", "http://127.0.0.1:3", settings="lbmethod=byrequests stickysession=S"),
+    "stickysession= as the balancer's cookie, where the balancer makes both": cluster(
+        f"{A} route=a", settings="lbmethod=sticky stickysession=ROUTEID", more="LBStickyCookie ROUTEID"),
+    "stickysession= as the balancer's cookie, of a name like an application's": cluster(
+        f"{A} route=a", settings="lbmethod=sticky stickysession=STICKYSESSION", more="LBStickyCookie STICKYSESSION"),
+    "stickysession= of an application beside the balancer's cookie": cluster(
+        f"{A} route=a", settings="lbmethod=sticky stickysession=JSESSIONID", more="LBStickyCookie jsessionid"),
+    "stickysession= of an application, and no cookie of the balancer's": cluster(
+        f"{A} route=a", settings="lbmethod=sticky stickysession=JSESSIONID", more=NO_COOKIE),
+    "LBStickySession of the balancer's cookie, which it does not give": cluster(
+        f"{A} route=a", more=f"LBStickySession lbsticky_mycluster\n{NO_COOKIE}"),
+    "stickysession= that LBStickySession names too": cluster(
+        f"{A} route=a", settings="lbmethod=sticky stickysession=S|s", more="LBStickySession T S"),
+    "members with routes, or in one balancer, or of another cookie, or another address": pages_and_sockets(
+        [f"{A} route=a", f"{B} route=b"], [f"{WS_A} route=a", f"{WS_B} route=b"])
+        + cluster("http://127.0.0.1:3", "ws://127.0.0.1:3", name="three", path="/three", more="LBStickyCookie T")
+        + cluster("ws://127.0.0.1:4", name="four", path="/four", more="LBStickyCookie T"),
+    "a member of two balancers, each with a cookie of its own": pages_and_sockets([A], [WS_A], more=""),
+    "a member of two balancers, whose cookies have other names": pages_and_sockets(
+        [A], [WS_A], of_sockets="LBStickyCookie T"),
+    "a member of two balancers, whose cookies go elsewhere": pages_and_sockets(
+        [A], [WS_A], of_sockets="LBStickyCookie S path=/sockets"),
+    "a member of two balancers with one URL": pages_and_sockets([A, B], [B]),
     "directives where they work": cluster(f"{A} route=a", f"{B} route=b", more="LBStickySession S\nLBStickyHash off"),
     "a directive for all balancers": cluster(A) + cluster(B, name="other", path="/other")
                                      + section("LBStickyHash off", name='Proxy "balancer://*"'),
