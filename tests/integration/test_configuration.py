@@ -489,6 +489,8 @@ NOT_WARNED_OF = {
         f"{A} route=a", settings="lbmethod=sticky stickysession=ROUTEID", more="LBStickyCookie ROUTEID"),
     "stickysession= as the balancer's cookie, of a name like an application's": cluster(
         f"{A} route=a", settings="lbmethod=sticky stickysession=STICKYSESSION", more="LBStickyCookie STICKYSESSION"),
+    "stickysession= as the balancer's cookie, of another such name": cluster(
+        f"{A} route=a", settings="lbmethod=sticky stickysession=SESSIONROUTE", more="LBStickyCookie SESSIONROUTE"),
     "stickysession= of an application beside the balancer's cookie": cluster(
         f"{A} route=a", settings="lbmethod=sticky stickysession=JSESSIONID", more="LBStickyCookie jsessionid"),
     "stickysession= of an application, and no cookie of the balancer's": cluster(
