@@ -45,25 +45,25 @@ void warn_of_routes(const Subject& subject) {
     // A member without a route has an id in the balancer's own cookie.
     const bool cookie_off = settings.cookie && settings.cookie->given == CookieSettings::Given::never;
     const bool only_session_ids = cookie_off && (settings.session_names || *balancer.s->sticky);
-    std::unordered_map<std::string_view, std::string> by_route;
+    std::unordered_map<std::string_view, const char*> by_route;
     int without_route = 0;
     std::string first_without_route;
 
     for (int i = 0; i < balancer.workers->nelts; ++i) {
         const proxy_worker_shared& worker = *APR_ARRAY_IDX(balancer.workers, i, proxy_worker*)->s;
-        const std::string name = worker.name_ex;
-        const std::string route = worker.route;
-        if (route.empty()) {
+        const char* name = worker.name_ex;
+        const char* route = worker.route;
+        if (!*route) {
             if (without_route++ == 0) first_without_route = name;
             continue;
         }
-        const auto [other, is_new] = by_route.try_emplace(worker.route, name);
+        const auto [other, is_new] = by_route.try_emplace(route, name);
         if (!is_new)
-            subject.warn("members " + other->second + " and " + name + " have the same route=" + route +
+            subject.warn(std::string("members ") + other->second + " and " + name + " have the same route=" + route +
                          ": sessions of the one go to the other");
 
-        if (const char* found = std::strpbrk(worker.route, " ;,"))
-            subject.warn("route=" + route + " of member " + name + " holds '" + *found +
+        if (const char* found = std::strpbrk(route, " ;,"))
+            subject.warn(std::string("route=") + route + " of member " + name + " holds '" + *found +
                          "', which cannot stand in a cookie: its sessions may not be found");
     }
     if (only_session_ids && without_route > 0)
