@@ -24,14 +24,18 @@ bool is_anybodys(std::string_view id, char separator) noexcept {
     return true;
 }
 
+// A `*` may stand in the name of a cookie, but who writes it here means any name that begins so.
+bool may_be_name(std::string_view text) noexcept {
+    return is_cookie_name(text) && text.find_first_of("|*") == std::string_view::npos;
+}
+
 }  // namespace
 
 std::optional<SessionName> parse_session_name(std::string_view text) noexcept {
     const auto bar = text.find('|');
     const std::string_view cookie = text.substr(0, bar);
     const std::string_view parameter = bar == std::string_view::npos ? cookie : text.substr(bar + 1);
-    if (!is_cookie_name(cookie) || !is_cookie_name(parameter) || parameter.find('|') != std::string_view::npos)
-        return std::nullopt;
+    if (!may_be_name(cookie) || !may_be_name(parameter)) return std::nullopt;
     return SessionName{cookie, parameter};
 }
 

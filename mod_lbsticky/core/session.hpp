@@ -18,7 +18,8 @@ struct SessionName {
 };
 
 // Reads "NAME" (cookie and parameter have the same name) or "COOKIE|PARAMETER", as stickysession= does, into views of
-// the text. Nothing if one of the two may not be such a name; both may hold what the name of a cookie may, but no `|`.
+// the text. Nothing if one of the two may not be such a name; both may hold what the name of a cookie may, but no `|`
+// and no `*`.
 std::optional<SessionName> parse_session_name(std::string_view text) noexcept;
 
 // The value of a parameter in a request's URL: `;name=value` in any part of its path, or `name=value` in its query.

@@ -103,17 +103,39 @@ constexpr std::array<std::pair<std::string_view, Parser>, 8> keys{{
     {"nocache", [](CookieAttributes& a, std::string_view text) { return choose_word(switches, text, a.no_cache); }},
 }};
 
+// How others write a key: Set-Cookie headers, other servers.
+constexpr std::array<Word<std::string_view>, 5> elsewhere{{{"expires", "maxage"},
+                                                           {"max-age", "maxage"},
+                                                           {"same-site", "samesite"},
+                                                           {"http-only", "httponly"},
+                                                           {"no-cache", "nocache"}}};
+
+// The entry of an argument's key, by whatever name; null if there is none.
+const std::pair<std::string_view, Parser>* find_key(std::string_view argument) {
+    std::string_view name = argument.substr(0, argument.find('='));
+    choose_word(elsewhere, name, name);
+    for (const auto& key : keys)
+        if (equal_ignoring_case(key.first, name)) return &key;
+    return nullptr;
+}
+
 }  // namespace
 
 std::optional<std::string> set_attribute(CookieAttributes& attributes, std::string_view argument) {
     const std::string shown = "'" + std::string(argument) + "' is not allowed: ";
+    const auto* key = find_key(argument);
+    if (!key) return shown + "KEY=VALUE, where KEY is " + words_of(keys);
+    const std::string name(key->first);
     const auto equals = argument.find('=');
-    Parser parse = nullptr;
-    if (equals == std::string_view::npos || choose_word(keys, argument.substr(0, equals), parse))
-        return shown + "KEY=VALUE, where KEY is " + words_of(keys);
-    if (const auto allowed = parse(attributes, argument.substr(equals + 1)))
-        return shown + std::string(argument.substr(0, equals)) + " takes " + *allowed;
-    return std::nullopt;
+    const bool as_here = equals != std::string_view::npos && equal_ignoring_case(argument.substr(0, equals), name);
+    // Nothing is no value of any key.
+    const auto allowed = key->second(attributes, as_here ? argument.substr(equals + 1) : "");
+    if (!allowed) return std::nullopt;
+    return shown + (as_here ? name + " takes " : "it is written " + name + "=VALUE here, where VALUE is ") + *allowed;
+}
+
+bool is_attribute(std::string_view argument) {
+    return find_key(argument);
 }
 
 std::optional<std::string> contradiction(std::string_view name, const CookieAttributes& attributes) {

@@ -27,6 +27,10 @@ struct CookieAttributes {
 // is allowed; the attributes are then as they were. Throws std::bad_alloc.
 std::optional<std::string> set_attribute(CookieAttributes& attributes, std::string_view argument);
 
+// Whether a word, or what of it stands before the first `=`, names an attribute, as it is called here or elsewhere.
+// Throws std::bad_alloc.
+bool is_attribute(std::string_view argument);
+
 // What is wrong with a cookie of that name and these attributes together, as browsers would refuse it; nothing if all
 // is well. Throws std::bad_alloc.
 std::optional<std::string> contradiction(std::string_view name, const CookieAttributes& attributes);

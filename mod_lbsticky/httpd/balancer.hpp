@@ -19,7 +19,7 @@ struct Balancer {
           shared(shared_state),
           settings(std::move(the_settings)),
           cookie(settings.cookie.value_or(CookieSettings{})),
-          cookie_name(name_of_cookie()),
+          cookie_name(cookie.name_for(the_httpds)),
           cookie_end{written(cookie.attributes, false), written(cookie.attributes, true)},
           cookie_values(secrets()),
           roster(the_httpds, shared_state, cookie_name.empty() ? nullptr : &cookie_values) {}
@@ -58,15 +58,6 @@ private:
     const std::vector<std::string>& secrets() const noexcept {
         static const std::vector<std::string> none;
         return settings.secrets ? *settings.secrets : none;
-    }
-
-    std::string name_of_cookie() const {
-        if (cookie.given == CookieSettings::Given::never) return {};
-        if (!cookie.name.empty()) return cookie.name;
-        std::string name = std::string("lbsticky_") + (httpds.s->name + sizeof(BALANCER_PREFIX) - 1);
-        for (char& c : name)
-            if (!is_cookie_name({&c, 1})) c = '_';
-        return name;
     }
 };
 

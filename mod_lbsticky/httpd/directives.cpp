@@ -21,12 +21,15 @@ extern "C" {
 namespace lbsticky {
 namespace {
 
-// The sentence that refuses a directive outside <Proxy "balancer://…">; null inside.
-const char* refuse_other_places(const cmd_parms* cmd) noexcept {
+// The sentence that refuses a directive outside <Proxy "balancer://…">, or where its section `has` it already; else
+// null.
+const char* refuse_place(const cmd_parms* cmd, bool has) noexcept {
     const ap_directive_t* section = cmd->directive->parent;
     if (section && ap_cstr_casecmp(section->directive, "<Proxy") == 0 && cmd->path &&
         ap_cstr_casecmpn(cmd->path, BALANCER_PREFIX, sizeof(BALANCER_PREFIX) - 1) == 0)
-        return nullptr;
+        return has ? apr_pstrcat(cmd->pool, cmd->cmd->name, " is allowed only once inside ", section->directive, " ",
+                                 section->args, nullptr)
+                   : nullptr;
     return apr_pstrcat(cmd->pool, cmd->cmd->name, " is allowed only inside <Proxy \"balancer://...\">, not ",
                        section ? apr_pstrcat(cmd->pool, "inside ", section->directive, " ", section->args, nullptr)
                                : "at the top level",
@@ -34,7 +37,7 @@ const char* refuse_other_places(const cmd_parms* cmd) noexcept {
 }
 
 const char* set_session(cmd_parms* cmd, void* section, const char* arguments) noexcept {
-    if (const char* refusal = refuse_other_places(cmd)) return refusal;
+    if (const char* refusal = refuse_place(cmd, false)) return refusal;  // its lines add up
     const auto keep = [&]() -> const char* {
         std::vector<SessionName> named;
         do {
@@ -46,8 +49,8 @@ const char* set_session(cmd_parms* cmd, void* section, const char* arguments) no
             if (!name)
                 return apr_pstrcat(cmd->pool, cmd->cmd->name, ": '", argument,
                                    "' is not allowed: NAME or NAME|PARAM, each of letters, digits and any of "
-                                   "!#$%&'*+-.^_`~",
-                                   nullptr);
+                                   "!#$%&'+-.^_`~",
+                                   std::strchr(argument, '*') ? "; " : nullptr, no_wildcard, nullptr);
             named.push_back(*name);
         } while (*arguments);
         auto& names = static_cast<Settings*>(section)->session_names;
@@ -72,6 +75,10 @@ const char* sentence_of(const cmd_parms* cmd, Parser&& parse) noexcept {
         shown);
 }
 
+// What stands for something else than a name where people write it; in any letters.
+constexpr const char* no_names[] = {"of",   "on",    "yes",    "no",     "true",    "false",   "0",       "1",
+                                    "none", "never", "always", "enable", "enabled", "disable", "disabled"};
+
 std::optional<std::string> parse_cookie(const std::vector<std::string>& arguments, CookieSettings& cookie) {
     const std::string first = arguments.empty() ? "" : arguments.front();
     if (ap_cstr_casecmp(first.c_str(), "off") == 0) {
@@ -80,10 +87,17 @@ std::optional<std::string> parse_cookie(const std::vector<std::string>& argument
         return std::nullopt;
     }
     if (ap_cstr_casecmp(first.c_str(), "auto") != 0) {
-        if (!is_cookie_name(first))
-            return "'" + first +
-                   "' is not allowed: auto, off, or the NAME of a cookie, of letters, digits and any of "
-                   "!#$%&'*+-.^_`|~";
+        const std::string shown = "'" + first + "'";
+        if (first.find('=') != std::string::npos || is_attribute(first))
+            return shown + " is not allowed: auto or the NAME of a cookie comes first";
+        const bool is_no_name = std::any_of(std::begin(no_names), std::end(no_names), [&](const char* word) {
+            return ap_cstr_casecmp(first.c_str(), word) == 0;
+        });
+        if (is_no_name || !is_cookie_name(first))
+            return shown +
+                   " is not allowed: auto, off, or the NAME of a cookie, of letters, digits and any of "
+                   "!#$%&'*+-.^_`|~" +
+                   (is_no_name ? "; " + shown + " is no name" : "");
         cookie.given = CookieSettings::Given::always;
         cookie.name = first;
     }
@@ -94,13 +108,14 @@ std::optional<std::string> parse_cookie(const std::vector<std::string>& argument
 }
 
 const char* set_own_cookie(cmd_parms* cmd, void* section, const char* arguments) noexcept {
-    if (const char* refusal = refuse_other_places(cmd)) return refusal;
+    auto& kept = static_cast<Settings*>(section)->cookie;
+    if (const char* refusal = refuse_place(cmd, kept.has_value())) return refusal;
     return sentence_of(cmd, [&] {
         std::vector<std::string> words;
         while (*arguments) words.emplace_back(ap_getword_conf(cmd->temp_pool, &arguments));
         CookieSettings cookie;
         auto sentence = parse_cookie(words, cookie);
-        if (!sentence) static_cast<Settings*>(section)->cookie = std::move(cookie);
+        if (!sentence) kept = std::move(cookie);
         return sentence;
     });
 }
@@ -133,26 +148,28 @@ std::optional<std::string> read_secrets(const char* path, apr_pool_t* pool, std:
 }
 
 const char* set_secret_file(cmd_parms* cmd, void* section, const char* argument) noexcept {
-    if (const char* refusal = refuse_other_places(cmd)) return refusal;
+    auto& kept = static_cast<Settings*>(section)->secrets;
+    if (const char* refusal = refuse_place(cmd, kept.has_value())) return refusal;
     const char* path = ap_server_root_relative(cmd->pool, argument);
     return sentence_of(cmd, [&] {
         std::vector<std::string> secrets;
         auto sentence = read_secrets(path ? path : argument, cmd->temp_pool, secrets);
-        if (!sentence) static_cast<Settings*>(section)->secrets = std::move(secrets);
+        if (!sentence) kept = std::move(secrets);
         return sentence;
     });
 }
 
 const char* set_hash(cmd_parms* cmd, void* section, const char* argument) noexcept {
-    if (const char* refusal = refuse_other_places(cmd)) return refusal;
+    auto& kept = static_cast<Settings*>(section)->hash;
+    if (const char* refusal = refuse_place(cmd, kept.has_value())) return refusal;
     const bool on = ap_cstr_casecmp(argument, "on") == 0;
     if (!on && ap_cstr_casecmp(argument, "off") != 0)
         return apr_psprintf(cmd->pool, "%s: '%s' is not allowed: on or off", cmd->cmd->name, argument);
-    static_cast<Settings*>(section)->hash = on;
+    kept = on;
     return nullptr;
 }
 
-// Where httpd itself lets the directives stand; refuse_other_places() then says better than httpd why not.
+// Where httpd itself lets the directives stand; refuse_place() then says better than httpd why not.
 constexpr int anywhere = RSRC_CONF | ACCESS_CONF;
 
 // httpd's table holds functions of every signature as one type, and knows by the directive which to call.
@@ -176,6 +193,15 @@ const command_rec directives[] = {
                   "whether a session id without a known route is placed by consistent hashing: on or off"),
     {},
 };
+
+std::string CookieSettings::name_for(const proxy_balancer& balancer) const {
+    if (given == Given::never) return {};
+    if (!name.empty()) return name;
+    std::string made = std::string("lbsticky_") + (balancer.s->name + sizeof(BALANCER_PREFIX) - 1);
+    for (char& c : made)
+        if (!is_cookie_name({&c, 1})) c = '_';
+    return made;
+}
 
 Settings Settings::merged_with(const Settings& over) const {
     Settings merged = *this;

@@ -18,7 +18,15 @@ struct CookieSettings {
     Given given = Given::where_needed;
     std::string name;  // empty: made from the balancer's name
     CookieAttributes attributes;
+
+    // The name of the cookie that a balancer with these settings gives; empty if it gives none. Throws std::bad_alloc.
+    std::string name_for(const proxy_balancer& balancer) const;
 };
+
+// Why a session's cookie is not found by a name with a `*`, and what to do; ends a sentence.
+inline constexpr char no_wildcard[] =
+    "a * stands for nothing here; for a cookie whose name changes, as classic ASP's ASPSESSIONID... does, use the "
+    "balancer's own: LBStickyCookie NAME";
 
 // What the directives of one <Proxy> section say; what is not set is empty. Views into the configuration's memory.
 struct Settings {

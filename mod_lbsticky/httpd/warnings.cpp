@@ -1,10 +1,12 @@
 #include "httpd/warnings.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 
 #include "httpd/directives.hpp"
 #include "httpd/mod_proxy_functions.hpp"
@@ -43,51 +45,101 @@ void warn_of_routes(const Subject& subject) {
     // A member without a route has an id in the balancer's own cookie.
     const bool cookie_off = settings.cookie && settings.cookie->given == CookieSettings::Given::never;
     const bool only_session_ids = cookie_off && (settings.session_names || *balancer.s->sticky);
-    std::unordered_map<std::string_view, std::string> by_route;
+    std::unordered_map<std::string_view, const char*> by_route;
     int without_route = 0;
     std::string first_without_route;
 
     for (int i = 0; i < balancer.workers->nelts; ++i) {
         const proxy_worker_shared& worker = *APR_ARRAY_IDX(balancer.workers, i, proxy_worker*)->s;
-        const std::string name = worker.name_ex;
-        const std::string route = worker.route;
-        if (route.empty()) {
+        const char* name = worker.name_ex;
+        const char* route = worker.route;
+        if (!*route) {
             if (without_route++ == 0) first_without_route = name;
             continue;
         }
-        const auto [other, is_new] = by_route.try_emplace(worker.route, name);
+        const auto [other, is_new] = by_route.try_emplace(route, name);
         if (!is_new)
-            subject.warn("members " + other->second + " and " + name + " have the same route=" + route +
+            subject.warn(std::string("members ") + other->second + " and " + name + " have the same route=" + route +
                          ": sessions of the one go to the other");
 
-        const char separator = balancer.s->sticky_separator;
-        const char unusable[] = {' ', ';', ',', separator, '\0'};
-        if (const char* found = std::strpbrk(worker.route, unusable))
-            subject.warn("route=" + route + " of member " + name + " holds '" + *found + "', " +
-                         (*found == separator ? "the separator between session id and route"
-                                              : "which cannot stand in a cookie") +
-                         ": its sessions may not be found");
+        if (const char* found = std::strpbrk(route, " ;,"))
+            subject.warn(std::string("route=") + route + " of member " + name + " holds '" + *found +
+                         "', which cannot stand in a cookie: its sessions may not be found");
     }
     if (only_session_ids && without_route > 0)
         subject.warn(std::to_string(without_route) + " of " + std::to_string(balancer.workers->nelts) +
                      " members have no route=, " + first_without_route + " the first: a session id cannot name them");
 }
 
+// Whether LBStickySession has that name.
+bool is_session_name(const Settings& settings, std::string_view cookie) {
+    const auto& names = settings.session_names;
+    return names && std::any_of(names->begin(), names->end(),
+                                [cookie](const SessionName& name) { return name.cookie == cookie; });
+}
+
+// Whether it is by its name a cookie that applications make for their sessions, not one that only names a member.
+bool is_of_an_application(const char* cookie) noexcept {
+    const auto holds = [cookie](const char* part) { return ap_strcasestr(cookie, part) != nullptr; };
+    return ap_cstr_casecmp(cookie, "connect.sid") == 0 || (holds("sess") && !holds("sticky") && !holds("route"));
+}
+
 void warn_of_cookie(const Subject& subject) {
+    const proxy_balancer& balancer = subject.balancer;
     const CookieSettings cookie = subject.settings.cookie.value_or(CookieSettings{});
     if (subject.settings.secrets && cookie.given == CookieSettings::Given::never)
         subject.warn("LBStickySecretFile has no effect as long as LBStickyCookie is off");
-    if (!subject.settings.session_names) return;
-    for (const SessionName& name : *subject.settings.session_names)
-        if (name.cookie == cookie.name)
-            subject.warn("LBStickyCookie " + cookie.name +
-                         " has the name of the application's session, which members will not see");
+
+    const std::string name = cookie.name_for(balancer);
+    const bool is_stickysession = cookie.name == balancer.s->sticky && is_of_an_application(balancer.s->sticky);
+    if (is_session_name(subject.settings, name) || is_stickysession)
+        subject.warn("LBStickyCookie " + (cookie.name.empty() ? "auto, as " + name + "," : name) +
+                     " has the name of the application's session, which members will not see: " +
+                     (cookie.name.empty() ? "take it out of LBStickySession" : "give it another"));
 }
 
-void warn_of_balancer(const Subject& subject) {
+void warn_of_stickysession(const Subject& subject) {
+    const std::string name = subject.balancer.s->sticky;
+    if (name.find('*') != std::string::npos) subject.warn("stickysession=" + name + ": " + no_wildcard);
+    if (!name.empty() && subject.settings.session_names && !is_session_name(subject.settings, name))
+        subject.warn(
+            "stickysession=" + name +
+            " is none of the names of LBStickySession: httpd follows the known routes in it, this module looks "
+            "at LBStickySession alone; name all of them there, and take stickysession= away");
+}
+
+// Members of one server, by their cookie and their address.
+using KnownMembers = std::unordered_map<std::string, std::pair<const proxy_balancer*, const proxy_worker_shared*>>;
+
+// The id of a member without a route is made from its URL: a member of two balancers that share a cookie, one for http
+// and one for ws, has two.
+void warn_of_ids(const Subject& subject, KnownMembers& known) {
+    const auto& cookie = subject.settings.cookie;
+    if (!cookie || cookie->name.empty()) return;
+    const std::string which = cookie->name + ";" + cookie->attributes.domain + ";" + cookie->attributes.path + ";";
+    for (int i = 0; i < subject.balancer.workers->nelts; ++i) {
+        const proxy_worker_shared& member = *APR_ARRAY_IDX(subject.balancer.workers, i, proxy_worker*)->s;
+        const std::string address = std::string(member.hostname_ex) + ":" + std::to_string(member.port);
+        const auto& [balancer, other] =
+            known.try_emplace(which + address + member.uds_path, &subject.balancer, &member).first->second;
+        if (balancer == &subject.balancer) continue;
+        const bool by_url = !*member.route && !*other->route;
+        const bool has_one_id =
+            by_url ? std::strcmp(member.scheme, other->scheme) == 0 : *member.route && *other->route;
+        if (has_one_id) continue;
+        subject.warn("LBStickyCookie " + cookie->name + " is shared with " + balancer->s->name + ", where member " +
+                     member.name_ex + " is " + other->name_ex +
+                     " and has another id: give each member that is in both the same route= in both");
+        return;  // one sentence says it for all members
+    }
+}
+
+void warn_of_balancer(const Subject& subject, KnownMembers& known) {
     if (is_ours(subject.balancer)) {
         warn_of_routes(subject);
         warn_of_cookie(subject);
+        warn_of_stickysession(subject);
+        warn_of_ids(subject, known);
     } else if (subject.settings.any()) {
         subject.warn(std::string("its LBSticky directives have no effect as long as its lbmethod is ") +
                      subject.balancer.s->lbpname + ", not sticky");
@@ -115,8 +167,9 @@ void warn_of_configuration(server_rec* main_server) {
     Log log;
     for (server_rec* server = main_server; server; server = server->next) {
         const proxy_server_conf& configuration = *proxy_configuration(server);
+        KnownMembers known;
         for_each_balancer(server, [&](const proxy_balancer& balancer) {
-            warn_of_balancer({balancer, settings_for(balancer, configuration), server, log});
+            warn_of_balancer({balancer, settings_for(balancer, configuration), server, log}, known);
         });
         warn_of_unused_sections(configuration, server, log);
     }

@@ -72,8 +72,8 @@ void check_session_name(std::string_view text) {
     const auto bar = text.find('|');
     const std::string_view cookie = text.substr(0, bar);
     const std::string_view parameter = bar == text.npos ? text : text.substr(bar + 1);
-    const bool well_formed =
-        is_cookie_name(cookie) && is_cookie_name(parameter) && parameter.find('|') == parameter.npos;
+    const bool well_formed = is_cookie_name(cookie) && is_cookie_name(parameter) &&
+                             parameter.find('|') == parameter.npos && text.find('*') == text.npos;
     require(names.has_value() == well_formed, "what is not well formed is refused, and nothing else");
     if (!names) return;
     require(names->cookie == cookie && names->parameter == parameter, "the cookie comes first, then the parameter");

@@ -7,7 +7,9 @@ import pytest
 
 from server import Server, cluster
 
-CHARACTERS = "letters, digits and any of !#$%&'*+-.^_`~"
+CHARACTERS = "letters, digits and any of !#$%&'+-.^_`~"
+NO_WILDCARD = ("a * stands for nothing here; for a cookie whose name changes, as classic ASP's ASPSESSIONID... does, use "
+               "the balancer's own: LBStickyCookie NAME")
 SESSION_NAMES = "LBStickySession takes one or more of NAME or NAME|PARAM (a cookie, a path parameter)"
 ON_OR_OFF = ("LBStickyHash takes one argument, whether a session id without a known route is placed by consistent "
              "hashing: on or off")
@@ -27,6 +29,15 @@ def written(module, tmp_path, request):
         return Server(tmp_path / "httpd", module, configuration, mpm=request.config.getoption("--mpm"), **options)
 
     return write
+
+
+@pytest.fixture
+def secret(tmp_path):
+    """The path of a file that LBStickySecretFile takes."""
+    path = tmp_path / "secret"
+    path.touch(0o640)
+    path.write_text("x" * 32)
+    return path
 
 
 def start_in_vain(server):
@@ -87,6 +98,16 @@ def test_httpd_refuses_a_directive_in_a_location_that_is_proxied_to_a_balancer(w
         'LBStickyHash is allowed only inside <Proxy "balancer://...">, not inside <Location /app>')
 
 
+# All but LBStickySession, whose lines add up.
+@pytest.mark.parametrize("directive", ["LBStickyCookie", "LBStickySecretFile", "LBStickyHash"])
+@pytest.mark.parametrize("between", ["", "LBStickySession S\n", "<IfModule proxy_module>\n"])
+def test_httpd_refuses_a_second_line_of_a_directive_in_one_section(written, secret, directive, between):
+    line = DIRECTIVES[directive].replace("secrets", str(secret))
+    end = "\n</IfModule>" if "If" in between else ""
+    assert refusal(written(section(line, between + line + end))) == (
+        f"{directive} is allowed only once inside <{MYCLUSTER}>")
+
+
 # The directive as it is written, and what of it is not allowed.
 BAD_NAMES = {
     "LBStickySession A|B|C": "A|B|C",
@@ -112,6 +133,12 @@ BAD_NAMES = {
 def test_httpd_refuses_a_bad_name_of_a_session(written, line, value):
     assert refusal(written(section(line))) == (
         f"LBStickySession: '{value}' is not allowed: NAME or NAME|PARAM, each of {CHARACTERS}")
+
+
+@pytest.mark.parametrize("value", ["ASPSESSIONID*", "*", "A|B*", "A*|B", "A*B"])
+def test_httpd_refuses_a_name_of_a_session_that_is_meant_as_a_pattern(written, value):
+    assert refusal(written(section(f"LBStickySession GOOD {value}"))) == (
+        f"LBStickySession: '{value}' is not allowed: NAME or NAME|PARAM, each of {CHARACTERS}; {NO_WILDCARD}")
 
 
 @pytest.mark.parametrize("value", ["maybe", "1", "yes", "o", "onn", "on|off", "on,off"])
@@ -165,7 +192,7 @@ GOOD = {
     "a name and a parameter": cluster(f"{A} route=a", more="LBStickySession JSESSIONID|jsessionid"),
     "several names": cluster(f"{A} route=a", more="LBStickySession A B|b C"),
     "several lines": cluster(f"{A} route=a", more="LBStickySession A\nLBStickySession B|b C"),
-    "names with all that is allowed": cluster(f"{A} route=a", more="LBStickySession Az09!#$%&'*+-.^_`~|~`_^.-+*'&%$#!"),
+    "names with all that is allowed": cluster(f"{A} route=a", more="LBStickySession Az09!#$%&'+-.^_`~|~`_^.-+'&%$#!"),
     "blanks around names": cluster(f"{A} route=a", more="  LBStickySession\t A    B \t "),
     "a name on a second line": cluster(f"{A} route=a", more="LBStickySession A \\\n    B"),
     "a quoted name": cluster(f"{A} route=a", more='LBStickySession "JSESSIONID"'),
@@ -195,7 +222,8 @@ GOOD = {
     "a virtual host": section(cluster(A, more="LBStickyHash off"), name="VirtualHost *"),
     "all balancers": cluster(A) + section("LBStickyHash off", name='Proxy "balancer://*"'),
     "some balancers": cluster(A) + section("LBStickyHash off", name='Proxy "balancer://my*"'),
-    "two sections of one balancer": cluster(A, more="LBStickyHash off") + section("LBStickyHash on"),
+    "two sections of one balancer": cluster(A, more="LBStickyHash off\nLBStickyCookie one")
+                                    + section("LBStickyHash on", "LBStickyCookie two"),
     "a section before its balancer": section("LBStickyHash off") + cluster(A),
 }
 
@@ -211,13 +239,13 @@ def test_httpd_takes_a_directive(written, configuration):
 class Hashing:
     """Whether a balancer hashes a session id: the plainest thing that shows which settings it has."""
 
-    def __init__(self, httpd, backends, *settings):
+    def __init__(self, httpd, backends, *settings, expected=()):
         """settings: (name of a balancer or None, further lines in its section or any text at all)."""
         nodes = backends(2)
         members = [f"{node.url} route=node{i}" for i, node in enumerate(nodes, 1)]
         self.server = httpd("".join(
             cluster(*members, settings="lbmethod=sticky stickysession=S", name=name, path=f"/{name}/", more=more)
-            if name else more for name, more in settings))
+            if name else more for name, more in settings), expected=expected)
 
     def __call__(self, name, *arguments, cookie="S=x"):
         return self.server.curl(f"/{name}/", *arguments, cookie=cookie).affinity == "hash"
@@ -249,7 +277,8 @@ def test_of_several_sections_for_one_balancer_the_later_one_wins(httpd, backends
 
 def test_a_later_section_changes_what_it_names_and_nothing_else(httpd, backends):
     hashing = Hashing(httpd, backends, ("mine", "LBStickyHash off\nLBStickySession A"),
-                      (None, section("LBStickySession B", name='Proxy "balancer://mine"')))
+                      (None, section("LBStickySession B", name='Proxy "balancer://mine"')),
+                      expected=["stickysession=S is none of the names of LBStickySession"])
     route = hashing.server.curl("/mine/", cookie="A=x.node1; B=y.node2").route
     assert (route, hashing("mine", cookie="B=x"), hashing("mine", cookie="A=x")) == ("node2", False, False)
     assert hashing.server.curl("/mine/", cookie="A=x.node1").session_sticky is None
@@ -304,8 +333,8 @@ def same_route(route, one=A, other=B):
             "sessions of the one go to the other")
 
 
-def unusable(route, character, why="which cannot stand in a cookie"):
-    return (f"balancer://mycluster: route={route} of member {A} holds '{character}', {why}: "
+def unusable(route, character):
+    return (f"balancer://mycluster: route={route} of member {A} holds '{character}', which cannot stand in a cookie: "
             "its sessions may not be found")
 
 
@@ -313,9 +342,33 @@ def no_effect(name="mycluster", method="byrequests"):
     return f"balancer://{name}: its LBSticky directives have no effect as long as its lbmethod is {method}, not sticky"
 
 
-THE_SEPARATOR = "the separator between session id and route"
 STICKY = "lbmethod=sticky stickysession=S"
 NO_COOKIE = "LBStickyCookie off"
+
+
+def not_seen(cookie):
+    return (f"balancer://mycluster: LBStickyCookie {cookie} has the name of the application's session, which members will "
+            "not see: give it another")
+
+
+def other_name(name):
+    return (f"balancer://mycluster: stickysession={name} is none of the names of LBStickySession: httpd follows the known "
+            "routes in it, this module looks at LBStickySession alone; name all of them there, and take stickysession= "
+            "away")
+
+
+def two_ids(member, other, name="sockets"):
+    return (f"balancer://{name}: LBStickyCookie S is shared with balancer://mycluster, where member {member} is {other} "
+            "and has another id: give each member that is in both the same route= in both")
+
+
+def pages_and_sockets(pages, sockets, more="LBStickyCookie S", of_sockets=None):
+    return (cluster(*pages, more=more)
+            + cluster(*sockets, name="sockets", path="/sockets", more=of_sockets or more))
+
+
+WS_A = A.replace("http", "ws")
+WS_B = B.replace("http", "ws")
 
 # What it is: (configuration, what is said about it).
 WARNED_OF = {
@@ -325,15 +378,52 @@ WARNED_OF = {
     "two members with one route": (cluster(f"{A} route=a", f"{B} route=a", settings=STICKY), [same_route("a")]),
     "a standby with the route of another": (cluster(f"{A} route=a", f"{B} route=a status=+H", settings=STICKY),
                                             [same_route("a")]),
-    "a route with the separator": (cluster(f"{A} route=a.b", settings=STICKY), [unusable("a.b", ".", THE_SEPARATOR)]),
-    "a route with another separator": (cluster(f"{A} route=a:b", settings=f"{STICKY} stickysessionsep=:"),
-                                       [unusable("a:b", ":", THE_SEPARATOR)]),
     "a route with a blank": (cluster(f'{A} "route=a b"', settings=STICKY), [unusable("a b", " ")]),
     "a route with a semicolon": (cluster(f"{A} route=a;b", settings=STICKY), [unusable("a;b", ";")]),
     "a route with a comma": (cluster(f"{A} route=a,b", settings=STICKY), [unusable("a,b", ",")]),
     "the application's session as the balancer's cookie": (
         cluster(A, more="LBStickySession A S\nLBStickyCookie S"),
-        ["balancer://mycluster: LBStickyCookie S has the name of the application's session, which members will not see"]),
+        [not_seen("S")]),
+    "the balancer's cookie as the application's session": (
+        cluster(A, more="LBStickySession A lbsticky_mycluster"),
+        ["balancer://mycluster: LBStickyCookie auto, as lbsticky_mycluster, has the name of the application's session, "
+         "which members will not see: take it out of LBStickySession"]),
+    "stickysession= of an application as the balancer's cookie": (
+        cluster(A, settings="lbmethod=sticky stickysession=JSESSIONID|jsessionid", more="LBStickyCookie JSESSIONID"),
+        [not_seen("JSESSIONID")]),
+    "stickysession= of another application as the balancer's cookie": (
+        cluster(A, settings="lbmethod=sticky stickysession=ASP.NET_SessionId", more="LBStickyCookie ASP.NET_SessionId"),
+        [not_seen("ASP.NET_SessionId")]),
+    "stickysession= of Express as the balancer's cookie": (
+        cluster(A, settings="lbmethod=sticky stickysession=connect.sid", more="LBStickyCookie connect.sid"),
+        [not_seen("connect.sid")]),
+    "stickysession= and LBStickySession of an application as the balancer's cookie": (
+        cluster(A, settings="lbmethod=sticky stickysession=SESSION", more="LBStickySession SESSION\nLBStickyCookie SESSION"),
+        [not_seen("SESSION")]),
+    "stickysession= that LBStickySession does not name": (
+        cluster(f"{A} route=a", settings="lbmethod=sticky stickysession=OLD|NEW", more="LBStickySession NEW OTHER|OLD"),
+        [other_name("OLD")]),
+    "stickysession= of a cookie whose name changes": (
+        cluster(f"{A} route=a", settings="lbmethod=sticky stickysession=ASPSESSIONID*"),
+        [f"balancer://mycluster: stickysession=ASPSESSIONID*: {NO_WILDCARD}"]),
+    "a member with another id in another balancer of the same cookie": (
+        pages_and_sockets([A, B], [WS_B, WS_A]), [two_ids(WS_B, B)]),
+    "a member of two balancers of the same cookie, with a path": (
+        pages_and_sockets([A], [f"{WS_A}/ws"]), [two_ids(f"{WS_A}/ws", A)]),
+    "a member of two balancers of the same cookie, at the port of its scheme": (
+        pages_and_sockets(["http://localhost"], ["ws://localhost:80"]), [two_ids("ws://localhost", "http://localhost")]),
+    "a member with a route in one of two balancers of the same cookie": (
+        pages_and_sockets([f"{A} route=a", f"{B} route=b"], [f"{WS_A} route=a", WS_B]), [two_ids(WS_B, B)]),
+    "a member of two balancers of the same cookie, over TLS and without": (
+        pages_and_sockets([A], [A.replace("http", "https")]), [two_ids(A.replace("http", "https"), A)]),
+    "a member of two balancers of a virtual host": (
+        section(pages_and_sockets([A], [WS_A]), name="VirtualHost *"), [two_ids(WS_A, A)]),
+    "a member of two balancers, of which one has another method": (
+        cluster(A, more="LBStickyCookie S") + cluster(WS_A, name="other", path="/other", settings="lbmethod=byrequests",
+                                                      more="LBStickyCookie S"), [no_effect("other")]),
+    "a member of two balancers that virtual hosts inherit": (
+        pages_and_sockets([A], [WS_A]) + section("ServerName a", name="VirtualHost *")
+        + section("ServerName b", name="VirtualHost *"), [two_ids(WS_A, A)]),
     "a directive for another method": (cluster(A, settings="lbmethod=byrequests", more="LBStickyHash off"),
                                        [no_effect()]),
     "a directive for the default method": (section(f"BalancerMember {A}", "LBStickySession S"), [no_effect()]),
@@ -349,9 +439,9 @@ WARNED_OF = {
         section("LBStickyHash off", name='Proxy "balancer://gone"'),
         ['<Proxy "balancer://gone">: its LBSticky directives have no effect: there is no such balancer']),
     "several things at once": (
-        cluster(f"{A} route=a.b", f"{B} route=a.b", "http://127.0.0.1:3", settings=STICKY, more=NO_COOKIE),
-        [unusable("a.b", ".", THE_SEPARATOR), same_route("a.b"),
-         unusable("a.b", ".", THE_SEPARATOR).replace(A, B), no_route(1, 3, "http://127.0.0.1:3")]),
+        cluster(f"{A} route=a,b", f"{B} route=a,b", "http://127.0.0.1:3", settings=STICKY, more=NO_COOKIE),
+        [unusable("a,b", ","), same_route("a,b"), unusable("a,b", ",").replace(A, B),
+         no_route(1, 3, "http://127.0.0.1:3")]),
     "a balancer that virtual hosts inherit": (
         cluster(f"{A} route=a", B, settings=STICKY, more=NO_COOKIE) + section("ServerName a", name="VirtualHost *")
         + section("ServerName b", name="VirtualHost *"), [no_route(1, 2, B)]),
@@ -376,10 +466,7 @@ def test_httpd_warns_once_of_what_cannot_work_as_written(httpd, configuration, s
     assert code == 0 and sorted(warnings(output)) == sorted(said)
 
 
-def test_httpd_warns_of_a_secret_for_no_cookie(httpd, tmp_path):
-    secret = tmp_path / "secret"
-    secret.touch(0o640)
-    secret.write_text("x" * 32)
+def test_httpd_warns_of_a_secret_for_no_cookie(httpd, secret):
     said = "balancer://mycluster: LBStickySecretFile has no effect as long as LBStickyCookie is off"
     server = httpd(cluster(A, more=f"LBStickyCookie off\nLBStickySecretFile {secret}"), expected=[re.escape(said)])
     assert warnings(server.log()) == [said]
@@ -390,14 +477,38 @@ NOT_WARNED_OF = {
     "members without routes, where no session id is looked for": cluster(A, B),
     "members without routes, whom the balancer's own cookie names": cluster(A, B, settings=STICKY),
     "members with routes": cluster(f"{A} route=a", f"{B} route=b", settings=STICKY),
-    "a dot in a route, where the separator is another": cluster(f"{A} route=a.b",
-                                                                settings=f"{STICKY} stickysessionsep=:"),
+    "a route with the separator": cluster(f"{A} route=dc1.n1", settings=STICKY),
+    "a route with another separator": cluster(f"{A} route=dc1:n1", settings=f"{STICKY} stickysessionsep=:"),
     "a dot in a route, where there is no separator": cluster(f"{A} route=a.b",
                                                              settings=f"{STICKY} stickysessionsep=Off"),
     "one route in two balancers": cluster(f"{A} route=a", settings=STICKY)
                                   + cluster(f"{A} route=a", settings=STICKY, name="other", path="/other"),
     "routes of a balancer that has another method": cluster(
-        f"{A} route=a.b", f"{B} route=a.b", "http://127.0.0.1:3", settings="lbmethod=byrequests stickysession=S"),
+        f"{A} route=a,b", f"{B} route=a,b", "http://127.0.0.1:3", settings="lbmethod=byrequests stickysession=S"),
+    "stickysession= as the balancer's cookie, where the balancer makes both": cluster(
+        f"{A} route=a", settings="lbmethod=sticky stickysession=ROUTEID", more="LBStickyCookie ROUTEID"),
+    "stickysession= as the balancer's cookie, of a name like an application's": cluster(
+        f"{A} route=a", settings="lbmethod=sticky stickysession=STICKYSESSION", more="LBStickyCookie STICKYSESSION"),
+    "stickysession= as the balancer's cookie, of another such name": cluster(
+        f"{A} route=a", settings="lbmethod=sticky stickysession=SESSIONROUTE", more="LBStickyCookie SESSIONROUTE"),
+    "stickysession= of an application beside the balancer's cookie": cluster(
+        f"{A} route=a", settings="lbmethod=sticky stickysession=JSESSIONID", more="LBStickyCookie jsessionid"),
+    "stickysession= of an application, and no cookie of the balancer's": cluster(
+        f"{A} route=a", settings="lbmethod=sticky stickysession=JSESSIONID", more=NO_COOKIE),
+    "LBStickySession of the balancer's cookie, which it does not give": cluster(
+        f"{A} route=a", more=f"LBStickySession lbsticky_mycluster\n{NO_COOKIE}"),
+    "stickysession= that LBStickySession names too": cluster(
+        f"{A} route=a", settings="lbmethod=sticky stickysession=S|s", more="LBStickySession T S"),
+    "members with routes, or in one balancer, or of another cookie, or another address": pages_and_sockets(
+        [f"{A} route=a", f"{B} route=b"], [f"{WS_A} route=a", f"{WS_B} route=b"])
+        + cluster("http://127.0.0.1:3", "ws://127.0.0.1:3", name="three", path="/three", more="LBStickyCookie T")
+        + cluster("ws://127.0.0.1:4", name="four", path="/four", more="LBStickyCookie T"),
+    "a member of two balancers, each with a cookie of its own": pages_and_sockets([A], [WS_A], more=""),
+    "a member of two balancers, whose cookies have other names": pages_and_sockets(
+        [A], [WS_A], of_sockets="LBStickyCookie T"),
+    "a member of two balancers, whose cookies go elsewhere": pages_and_sockets(
+        [A], [WS_A], of_sockets="LBStickyCookie S path=/sockets"),
+    "a member of two balancers with one URL": pages_and_sockets([A, B], [B]),
     "directives where they work": cluster(f"{A} route=a", f"{B} route=b", more="LBStickySession S\nLBStickyHash off"),
     "a directive for all balancers": cluster(A) + cluster(B, name="other", path="/other")
                                      + section("LBStickyHash off", name='Proxy "balancer://*"'),

@@ -49,7 +49,7 @@ def test_the_cookie_says_what_the_directive_says(httpd, backends, arguments, att
     assert server.curl(path).set_cookies == [f"lbsticky_mycluster=.node1; {attributes}"]
 
 
-NAMES = ["api_sticky", "__Host-node secure=on", "__Secure-node secure=on path=/app", "!#$%&'*+-.^_`|~", "Off1", "ofF.x"]
+NAMES = ["api_sticky", "one", "__Host-node secure=on", "__Secure-node secure=on path=/app", "!#$%&'*+-.^_`|~", "Off1", "ofF.x"]
 
 
 @pytest.mark.parametrize("arguments", NAMES)
@@ -164,18 +164,22 @@ def test_each_balancer_has_settings_of_its_own(httpd, backends):
         ["lbsticky_three=.node1; Path=/; HttpOnly; SameSite=Lax"]]
 
 
-def test_the_last_of_several_lines_counts(httpd, backends):
-    server = httpd(cluster(*with_routes(backends(1)), more="LBStickyCookie one maxage=1h\nLBStickyCookie two"))
+def test_a_later_section_replaces_all_that_an_earlier_one_says_of_the_cookie(httpd, backends):
+    server = httpd(section("LBStickyCookie one maxage=1h secure=on", name='Proxy "balancer://*"')
+                   + cluster(*with_routes(backends(1)), more="LBStickyCookie two path=/"))
     assert server.curl().set_cookies == ["two=.node1; Path=/; HttpOnly; SameSite=Lax"]
 
 
 # -- What is refused --------------------------------------------------------------------------------------------------
 
 NAME = ("auto, off, or the NAME of a cookie, of letters, digits and any of !#$%&'*+-.^_`|~")
+FIRST = "auto or the NAME of a cookie comes first"
+WRITTEN_SO = "it is written {}=VALUE here, where VALUE is"
 KEYS = "KEY=VALUE, where KEY is path, domain, maxage, httponly, secure, samesite, partitioned or nocache"
 PATH = "path takes a path that begins with /, of visible ASCII characters but ;"
 DOMAIN = "domain takes a host name, of letters, digits, - and ."
-AGE = "maxage takes seconds, or a number with m, h or d; at least 1 second, at most 3650d"
+SECONDS = "seconds, or a number with m, h or d; at least 1 second, at most 3650d"
+AGE = f"maxage takes {SECONDS}"
 ON_OR_OFF = "takes on or off"
 SAME_SITE = "samesite takes lax, strict, none or off"
 
@@ -185,19 +189,27 @@ NOT_ALLOWED = {
     '""': ("", NAME),
     '"" path=/': ("", NAME),
     "a;b": ("a;b", NAME),
-    "a=b": ("a=b", NAME),
-    "path=/": ("path=/", NAME),
+    "a=b": ("a=b", FIRST),
+    "path=/": ("path=/", FIRST),
+    "maxage=1h": ("maxage=1h", FIRST),
+    "Max-Age=1h secure": ("Max-Age=1h", FIRST),
+    "secure": ("secure", FIRST),
+    "HttpOnly secure=on": ("HttpOnly", FIRST),
     '"a b"': ("a b", NAME),
     "a,b": ("a,b", NAME),
     "nàme": ("n\\xc3\\xa0me", NAME),
     "off auto": ("auto", "off takes nothing more"),
     "off path=/": ("path=/", "off takes nothing more"),
     "auto off": ("off", KEYS),
-    "auto secure": ("secure", KEYS),
     "auto =on": ("=on", KEYS),
     "auto =": ("=", KEYS),
-    "auto expires=1": ("expires=1", KEYS),
-    "auto max-age=1": ("max-age=1", KEYS),
+    "auto Secure": ("Secure", f"{WRITTEN_SO.format('secure')} auto, on or off"),
+    "auto httpOnly": ("httpOnly", f"{WRITTEN_SO.format('httponly')} on or off"),
+    "mine partitioned secure=on": ("partitioned", f"{WRITTEN_SO.format('partitioned')} on or off"),
+    "auto nocache": ("nocache", f"{WRITTEN_SO.format('nocache')} on or off"),
+    "auto expires=1h": ("expires=1h", f"{WRITTEN_SO.format('maxage')} {SECONDS}"),
+    "auto Max-Age=3600": ("Max-Age=3600", f"{WRITTEN_SO.format('maxage')} {SECONDS}"),
+    "auto same-site=lax": ("same-site=lax", f"{WRITTEN_SO.format('samesite')} lax, strict, none or off"),
     'auto "path =/"': ("path =/", KEYS),
     "mine path=/ other": ("other", KEYS),
     "auto path=": ("path=", PATH),
@@ -239,6 +251,17 @@ NOT_ALLOWED = {
 def test_httpd_refuses_what_is_not_allowed(written, arguments, value, allowed):
     assert refusal(written(section(f"LBStickyCookie {arguments}"))) == (
         f"LBStickyCookie: '{value}' is not allowed: {allowed}")
+
+
+NO_NAMES = ["of", "On", "yes", "no", "TRUE", "false", "0", "1", "none", "never", "always", "enable", "Enabled", "disable",
+            "disabled"]
+
+
+@pytest.mark.parametrize("word", NO_NAMES)
+@pytest.mark.parametrize("more", ["", " path=/"])
+def test_httpd_refuses_a_word_that_nobody_means_as_a_name(written, word, more):
+    assert refusal(written(section(f"LBStickyCookie {word}{more}"))) == (
+        f"LBStickyCookie: '{word}' is not allowed: {NAME}; '{word}' is no name")
 
 
 HOST = "a name that begins with __Host- needs secure=on, path=/ and no domain"

@@ -231,7 +231,8 @@ def test_of_several_names_in_LBStickySession_the_first_that_is_present_counts(ht
 def test_LBStickySession_counts_where_there_is_a_stickysession_that_finds_nothing(httpd, backends):
     nodes = backends(2)
     server = httpd(cluster(*(f"{node.url} route=node{i}" for i, node in enumerate(nodes, 1)),
-                           settings="lbmethod=sticky stickysession=OLD", more="LBStickySession NEW"))
+                           settings="lbmethod=sticky stickysession=OLD", more="LBStickySession NEW"),
+                   expected=["stickysession=OLD is none of the names of LBStickySession"])
     answers = [server.curl(cookie="NEW=x.node2") for _ in range(3)]
     assert {(answer.body, answer.affinity, answer.session_sticky) for answer in answers} == {
         ("backend2", "route", "NEW")}

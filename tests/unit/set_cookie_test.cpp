@@ -54,7 +54,7 @@ TEST_CASE("every attribute is written as RFC 6265bis has it", "[set_cookie]") {
 TEST_CASE("a bad attribute is refused with what is allowed, and leaves the others alone", "[set_cookie]") {
     const std::string keys =
         "KEY=VALUE, where KEY is path, domain, maxage, httponly, secure, samesite, partitioned or nocache";
-    for (const char* argument : {"", "path", "=", "=/", "pfad=/", "path =/", "expires=1"}) {
+    for (const char* argument : {"", "pfad", "=", "=/", "pfad=/", "path =/", "maxage-"}) {
         CAPTURE(argument);
         CHECK(refusal(argument) == "'" + std::string(argument) + "' is not allowed: " + keys);
     }
@@ -78,6 +78,43 @@ TEST_CASE("a bad attribute is refused with what is allowed, and leaves the other
     CookieAttributes attributes;
     CHECK(set_attribute(attributes, "path=bad"));
     CHECK(attributes.path == "/");
+}
+
+TEST_CASE("a key as others write it is refused with how it is written here", "[set_cookie]") {
+    const std::string age = "seconds, or a number with m, h or d; at least 1 second, at most 3650d";
+    struct {
+        const char* argument;
+        const char* name;
+        std::string values;
+    } const rows[] = {
+        {"expires=1h", "maxage", age},
+        {"Expires=Thu, 01 Jan 2026 00:00:00 GMT", "maxage", age},
+        {"expires", "maxage", age},
+        {"max-age=60", "maxage", age},
+        {"Max-Age", "maxage", age},
+        {"maxage", "maxage", age},
+        {"same-site=lax", "samesite", "lax, strict, none or off"},
+        {"SameSite", "samesite", "lax, strict, none or off"},
+        {"http-only=on", "httponly", "on or off"},
+        {"HttpOnly", "httponly", "on or off"},
+        {"secure", "secure", "auto, on or off"},
+        {"Partitioned", "partitioned", "on or off"},
+        {"nocache", "nocache", "on or off"},
+        {"no-cache", "nocache", "on or off"},
+        {"domain", "domain", "a host name, of letters, digits, - and ."},
+        {"path", "path", "a path that begins with /, of visible ASCII characters but ;"},
+    };
+    for (const auto& [argument, name, values] : rows) {
+        CAPTURE(argument);
+        CHECK(is_attribute(argument));
+        CHECK(refusal(argument) == std::string("'") + argument + "' is not allowed: it is written " + name +
+                                       "=VALUE here, where VALUE is " + values);
+    }
+    CHECK(is_attribute("path=/"));
+    for (const char* argument : {"", "=", "=path", "mine", "paths", "max age"}) {
+        CAPTURE(argument);
+        CHECK_FALSE(is_attribute(argument));
+    }
 }
 
 TEST_CASE("what browsers would refuse together is refused", "[set_cookie]") {
