@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from server import Client, cluster, with_routes
+from server import STATUS, Client, cluster, with_routes
 from test_configuration import refusal, section, written
 from test_graceful_restart import restart
 
@@ -135,26 +135,55 @@ def test_owner_and_group_may_read_the_file(httpd, backends, secrets, mode):
 # -- rotation -----------------------------------------------------------------------------------------------------
 
 
-def test_no_session_moves_while_a_secret_is_replaced(httpd, backends, secrets, tmp_path):
-    configuration = cluster(*with_routes(backends(3)), more=secrets(OLD))
-    server = httpd(configuration)
-    client = Client(tmp_path)
-    first = client.curl(server)
-    assert first.set_cookies == given(OLD, first.route)
+def test_a_cookie_of_an_older_secret_is_given_again_under_the_first(httpd, backends, secrets):
+    more = f"{secrets(NEW, OLD)}\nLBStickySession JSESSIONID"  # which is where it is needed, but this is: to all
+    server = httpd(STATUS + cluster(*with_routes(backends(2)), more=more))
+    for number, session in enumerate(("", "; JSESSIONID=12345", "; JSESSIONID=12345.node2"), 1):
+        answer = server.curl(cookie=cookie(OLD, "node2") + session)
+        assert (answer.body, answer.set_cookies) == ("backend2", given(NEW, "node2"))
+        assert server.report()["cookies_outdated"] == number
+    answer = server.curl(cookie=cookie(NEW, "node2"))
+    assert (answer.body, answer.affinity, answer.set_cookies) == ("backend2", "cookie", [])
+    assert server.report()["cookies_outdated"] == 3
 
-    secrets(NEW, OLD)
-    restart(server, configuration)
-    for _ in range(3):
-        answer = client.curl(server)
-        assert (answer.body, answer.affinity) == (first.body, "cookie")
-    newcomer = server.curl()
-    assert newcomer.set_cookies == given(NEW, newcomer.route)
 
-    secrets(NEW)
-    restart(server, configuration)
-    assert server.curl(cookie=cookie(NEW, newcomer.route)).body == newcomer.body
-    answer = server.curl(cookie=cookie(OLD, first.route))
-    assert (answer.affinity, answer.set_cookies) == ("new", given(NEW, answer.route))
+def test_no_client_moves_while_a_secret_is_replaced_on_one_front_end_after_the_other(httpd, backends, tmp_path):
+    """The steps of the README: behind the old one everywhere, then to the front everywhere, then the old one away."""
+    members = with_routes(backends(3))
+    files = [tmp_path / "secrets1", tmp_path / "secrets2"]
+
+    def write(number, *lines):
+        files[number].touch(0o600)
+        files[number].write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+    configurations = []
+    for number in range(2):
+        write(number, OLD)
+        configurations.append(STATUS + cluster(*members, more=f"LBStickySecretFile {files[number]}"))
+    front_ends = [httpd(configuration) for configuration in configurations]
+    clients = []
+
+    def nobody_moves():
+        for n in range(4):  # newcomers, who begin at either front end
+            client = Client(tmp_path, f"jar{len(clients)}")
+            clients.append((client, client.curl(front_ends[n % 2]).body))
+        for _ in range(2):
+            for client, home in clients:
+                for server in front_ends:
+                    answer = client.curl(server)
+                    assert (answer.body, answer.affinity) == (home, "cookie")
+
+    nobody_moves()
+    for step in ([OLD, NEW], [NEW, OLD], [NEW]):
+        for number, server in enumerate(front_ends):
+            write(number, *step)
+            restart(server, configurations[number])
+            nobody_moves()
+        if step == [NEW, OLD]:  # by now all have been given a new one, and the number that shows it stands still
+            outdated = [server.report()["cookies_outdated"] for server in front_ends]
+            assert sum(outdated) > 0
+            nobody_moves()
+            assert [server.report()["cookies_outdated"] for server in front_ends] == outdated
 
 
 def test_after_a_restart_without_the_file_a_token_is_no_cookie(httpd, backends, secrets):

@@ -15,7 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from backend import Backend
-from server import BACKEND_IS_DOWN, MANAGER, Server, cluster, wait_until
+from server import BACKEND_IS_DOWN, MANAGER, STATUS, Server, cluster, wait_until
+from test_graceful_restart import restart
 from test_protocols import FastCgi, two_responders
 
 RESOLVERS = ("httpd", "module")
@@ -450,6 +451,92 @@ def test_a_session_that_failed_over_and_one_without_a_route_share_their_member(t
         failover, hashed = (t.ask(cookie=f"JSESSIONID={session}{route}") for route in (".node2", ""))
         assert (failover.affinity, hashed.affinity) == ("failover", "hash")
         assert failover.body == hashed.body
+
+
+LISTS = {
+    "ranked affinity (WildFly)": ("", "x" * 32 + ".node{}.node{}.node{}"),
+    "primary and secondary (WebLogic)": ("stickysessionsep=!", "x" * 32 + "!node{}!node{}!node{}"),
+    "clones (WebSphere)": ("stickysessionsep=:", "0001" + "x" * 23 + ":node{}:node{}:node{}"),
+}
+
+
+@pytest.mark.parametrize("settings, value", LISTS.values(), ids=LISTS)
+def test_of_a_list_of_routes_the_first_that_can_serve_gets_the_session(table, settings, value):
+    t = table("", "status=+D", "", "status=+D redirect=node1", settings=settings)
+    served = {order: t.ask(cookie=f"JSESSIONID={value.format(*order)}") for order in ((3, 1, 2), (2, 3, 1), (2, 4, 1))}
+    assert [(answer.body, answer.affinity, answer.session_route) for answer in served.values()] == [
+        ("backend3", "route", "node3"), ("backend3", "failover", "node2"), ("backend1", "failover", "node2")]
+
+
+def test_a_session_whose_member_was_taken_out_stays_where_it_failed_over_to(httpd, backends):
+    nodes = backends(4)
+    members = [f"{node.url} route=node{number}" for number, node in enumerate(nodes, 1)]
+    configuration = cluster(*members, more="LBStickySession JSESSIONID")
+    server = httpd(configuration, expected=BACKEND_IS_DOWN)
+    ids = [f"{number:032x}.node3" for number in range(40)]
+    ids += ["sticky.node3"]  # that of everybody: it goes by the client's address
+    nodes[2].stop()
+
+    def places():
+        return {session: server.curl(cookie=f"JSESSIONID={session}").body for session in ids}
+
+    failed_over = places()
+    assert set(failed_over.values()) == {"backend1", "backend2", "backend4"}
+    # A front end that has the new configuration already agrees with one that has not.
+    new = cluster(*members[:2], *members[3:], more="LBStickySession JSESSIONID")
+    other = httpd(new)
+    assert {session: other.curl(cookie=f"JSESSIONID={session}").body for session in ids} == failed_over
+    restart(server, new)
+    assert places() == failed_over
+
+
+def test_clients_that_share_a_short_id_do_not_all_fail_over_to_one_member(httpd, backends):
+    nodes = backends(4)
+    members = [f"{node.url} route=node{number}" for number, node in enumerate(nodes, 1)]
+    settings = "RemoteIPHeader X-Client\nRemoteIPInternalProxy 127.0.0.1\n"
+    configuration = cluster(*members[:2], f"{members[2]} status=+D", members[3],
+                            settings="lbmethod=sticky stickysession=SERVERID")
+    server = httpd(settings + configuration, modules=["remoteip"])
+
+    def places():
+        return {n: server.curl("/", "--header", f"X-Client: 192.0.2.{n}", cookie="SERVERID=sticky.node3").body
+                for n in range(1, 31)}
+
+    before = places()
+    assert set(before.values()) == {"backend1", "backend2", "backend4"}
+    restart(server, settings + cluster(*members[:2], members[3], settings="lbmethod=sticky stickysession=SERVERID"))
+    assert places() == before
+
+
+def test_a_short_id_without_a_route_is_the_same_for_all_clients(httpd, backends):
+    """Somebody may place on purpose by it: shard=3."""
+    server = httpd("RemoteIPHeader X-Client\nRemoteIPInternalProxy 127.0.0.1\n"
+                   + cluster(*(node.url for node in backends(4)), more="LBStickySession shard"), modules=["remoteip"])
+    for shard in range(4):
+        assert len({server.curl("/", "--header", f"X-Client: 192.0.2.{n}", cookie=f"shard={shard}").body
+                    for n in range(1, 9)}) == 1
+
+
+def test_an_id_whose_member_fails_is_a_failover_that_is_counted(httpd, backends):
+    nodes = backends(3)
+    server = httpd(STATUS + cluster(*(f"{node.url} route=node{n} retry=600" for n, node in enumerate(nodes, 1)),
+                                    more="LBStickySession JSESSIONID\nLBStickyCookie off"), expected=BACKEND_IS_DOWN)
+    ids = [f"JSESSIONID={number:032x}" for number in range(30)]
+    homes = {session: server.curl(cookie=session).body for session in ids}
+    nodes[1].stop()
+    answers = {session: server.curl(cookie=session) for session in ids}
+    moved = [session for session in ids if homes[session] == "backend2"]
+    assert len(moved) > 3
+    for session, answer in answers.items():
+        assert answer.status == 200
+        assert (answer.affinity, answer.body == homes[session]) == (
+            ("failover", False) if session in moved else ("hash", True))
+    workers = {worker["route"]: worker for worker in server.report()["workers"]}
+    assert {route: worker["moved_away"] for route, worker in workers.items()} == {
+        "node1": 0, "node2": len(moved), "node3": 0}
+    # Disabling it is no failure: its ids belong to others then.
+    server.manager("mycluster", nodes[1].url, w_status_D="1")
+    assert {server.curl(cookie=session).affinity for session in ids} == {"hash"}
 
 
 # -- 6, 7: LBStickyHash, and new sessions -----------------------------------------------------------------------------

@@ -415,6 +415,80 @@ def test_an_error_page_that_another_balancer_serves_carries_the_cookie_of_that(h
     assert server.curl(cookie="mine=.nodeA").set_cookies[0].startswith("mine=.node")
 
 
+@pytest.mark.parametrize("quick", ["On", "Off"])
+def test_what_a_cache_holds_for_a_clients_cookies_it_finds_again(httpd, backends, cache, quick):
+    (a,) = backends(1)
+    a.headers = [("Cache-Control", "max-age=600"), ("Vary", "Cookie")]
+    configuration, modules = cache
+    server = httpd(f"{configuration}CacheQuickHandler {quick}\nCacheHeader On\n" + cluster(*with_routes([a])),
+                   modules=modules)
+    cookie = f"a=1; {naming(1)}"
+    hits = [server.curl("/page", cookie=cookie).header("X-Cache")[:4] for _ in range(3)]
+    assert hits == ["MISS", "HIT ", "HIT "]
+    assert server.curl("/page", cookie="a=2").header("X-Cache")[:4] == "MISS"
+
+
+# -- a member that sets a cookie of that name ---------------------------------------------------------------------
+
+FOREIGN = [r"has a cookie lbsticky_mycluster, which is the name of the balancer's own"]
+
+
+def told_of_foreign_cookies(server):
+    return len(re.findall(r"\[lbmethod_sticky:notice\].*" + FOREIGN[0], server.log()))
+
+
+def test_a_cookie_of_that_name_that_a_member_sets_does_not_reach_the_client(httpd, backends):
+    a, b = backends(2)
+    for member in (a, b):
+        member.headers = [("Set-Cookie", f"{NAME}=.n7; Path=/"), ("Set-Cookie", f"{NAME}x=1"), ("Set-Cookie", "b=2")]
+    configuration = cluster(*with_routes([a, b]))
+    server = httpd(configuration, processes=4)
+    others = [f"{NAME}x=1", "b=2"]
+    for _ in range(8):
+        assert server.curl(cookie=naming(2)).set_cookies == others
+        first = server.curl()
+        assert first.set_cookies == [*others, *given(number_of(first))]
+    upgrade = ["--header", "Connection: Upgrade", "--header", "Upgrade: x"]
+    assert server.curl("/", *upgrade, cookie=naming(2)).set_cookies == others
+    assert told_of_foreign_cookies(server) == 1, "it is told once"
+    restart(server, configuration)
+    server.curl()
+    server.curl()
+    assert told_of_foreign_cookies(server) == 2, "and once again after a start"
+
+
+def test_a_proxy_behind_a_proxy_with_a_balancer_of_the_same_name_sticks_all_the_same(httpd, backends, tmp_path):
+    """And with another name, as the log advises, both tiers stick and nobody is told anything."""
+    for more, told in (("", 1), ("LBStickyCookie inner", 0)):
+        members = backends(4)
+        inner = [httpd(cluster(*with_routes(members[start:start + 2]), more=more)) for start in (0, 2)]
+        outer = httpd(cluster(*(f"{server.url} route=tier{n}" for n, server in enumerate(inner, 1))))
+        client = Client(tmp_path, f"jar{told}")
+        bodies = [client.curl(outer).body for _ in range(6)]
+        if not told:
+            assert len(set(bodies)) == 1
+        assert len({number_of(answer) > 2 for answer in [client.curl(outer) for _ in range(6)]}) == 1
+        assert told_of_foreign_cookies(outer) == told
+
+
+def test_a_deletion_of_the_session_is_none_and_earns_no_cookie(httpd, backends):
+    a, b = backends(2)
+    server = httpd(cluster(*with_routes([a, b]), more="LBStickySession PHPSESSID"))
+    for deletion in ("deleted; Max-Age=0", "deleted; expires=Thu, 01-Jan-1970 00:00:01 GMT", '""; path=/', "",
+                     "deleted; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0", "x; Max-Age=-5; path=/",
+                     "x; expires=Wed, 09 Jun 2021 10:18:14 GMT", "x; expires=Sunday, 06-Nov-94 08:49:37 GMT"):
+        for member in (a, b):
+            member.headers = [("Set-Cookie", f"PHPSESSID={deletion}")]
+        for cookie in (None, "PHPSESSID=" + "x" * 32):
+            assert server.curl(cookie=cookie).set_cookies == [f"PHPSESSID={deletion}"], deletion
+    for session in ("x" * 32, "x" * 32 + "; Max-Age=60", "x; expires=Wed, 09 Jun 2099 10:18:14 GMT",
+                    "x; expires=Thu, 01-Jan-1998 00:00:01 GMT; Max-Age=60", "x; expires=soon"):
+        for member in (a, b):
+            member.headers = [("Set-Cookie", f"PHPSESSID={session}")]
+        answer = server.curl()
+        assert answer.set_cookies == [f"PHPSESSID={session}", *given(number_of(answer))], session
+
+
 # -- what the member sees -----------------------------------------------------------------------------------------
 
 # The Cookie header of the client, and of the member.
@@ -451,6 +525,28 @@ def test_it_is_found_and_removed_where_the_client_sends_several_headers(httpd, b
                          *("--header", "Cookie: b=2"))
     assert (answer.body, answer.affinity, answer.set_cookies) == ("backend2", "cookie", [])
     assert members[1].requests[-1][2].get_all("Cookie") == ["a=1, b=2"]
+
+
+def test_headers_that_other_modules_add_reach_the_member_as_they_are(httpd, backends):
+    members = backends(2)
+    server = httpd('RequestHeader add Cookie "internal=1"\nRequestHeader add Cookie "and=2"\n'
+                   'LogFormat "%{Cookie}i" cookies\nCustomLog access.log cookies\n'
+                   + cluster(*with_routes(members)))
+    answer = server.curl(cookie=f"a=b; {naming(2)}")
+    assert (answer.body, answer.affinity) == ("backend2", "cookie")
+    # mod_proxy_http joins what is left of them.
+    assert ", ".join(members[1].requests[-1][2].get_all("Cookie")).split(", ") == ["a=b", "internal=1", "and=2"]
+    server.curl(cookie=naming(1))
+    assert ", ".join(members[0].requests[-1][2].get_all("Cookie")).split(", ") == ["internal=1", "and=2"]
+    log = server.folder / "access.log"
+    wait_until(lambda: log.read_text().splitlines() == [f"a=b; {naming(2)}", naming(1)], "the log has what was sent")
+
+
+def test_it_is_found_in_a_header_that_another_module_adds(httpd, backends):
+    members = backends(2)
+    server = httpd(f'RequestHeader add Cookie "{naming(2)}"\n' + cluster(*with_routes(members)))
+    assert [server.curl(cookie="a=b").body for _ in range(3)] == ["backend2"] * 3
+    assert members[1].requests[-1][2].get_all("Cookie") == ["a=b"]
 
 
 def test_with_off_the_member_sees_every_cookie(httpd, backends):

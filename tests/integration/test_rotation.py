@@ -103,3 +103,24 @@ def test_members_without_any_factor_count_the_same(httpd, backends):
     a, b = backends(2)
     server = httpd(cluster(a.url, f"{b.url} loadfactor=1", settings="lbmethod=sticky"))
     assert server.bodies(6) == ["backend1", "backend2"] * 3
+
+
+@pytest.mark.parametrize("first", [["--request", "OPTIONS"], ["--head"]], ids=["OPTIONS", "HEAD"])
+def test_requests_that_cannot_begin_a_session_take_no_turn_of_one(httpd, backends, first):
+    members = backends(2)
+    server = httpd(weighted(members, 1, 1, settings="lbmethod=sticky stickysession=JSESSIONID"), processes=4)
+    served = []
+    for _ in range(8):
+        server.curl("/", *first)
+        served.append(server.curl().body)
+    assert served == ["backend1", "backend2"] * 4
+    # They are shared out by a rotation of their own.
+    method = "OPTIONS" if first[-1] == "OPTIONS" else "HEAD"
+    assert [sum(request[0] == method for request in member.requests) for member in members] == [4, 4]
+
+
+def test_requests_that_cannot_begin_a_session_are_shared_out_exactly_by_all_processes(httpd, backends):
+    members = backends(2)
+    server = httpd(weighted(members, 1, 3, settings="lbmethod=sticky"), processes=4)
+    assert server.parallel(200, "--request", "OPTIONS") == [200] * 200
+    assert [len(member.requests) for member in members] == [50, 150]
