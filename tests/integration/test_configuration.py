@@ -277,7 +277,7 @@ def test_virtual_hosts_inherit_the_balancers_of_the_main_server_with_their_setti
         + section("ServerName plain", name="VirtualHost *")
         + section("ServerName rewriting", "RewriteEngine on", "RewriteRule ^/rewritten balancer://mycluster/ [P]",
                   name="VirtualHost *")
-        + section("ServerName passing", "ProxyPass /passed balancer://mycluster/ lbmethod=sticky", name="VirtualHost *")
+        + section("ServerName passing", "ProxyPass /passed balancer://mycluster/", name="VirtualHost *")
         + section("ServerName changing", section("LBStickyHash on"), name="VirtualHost *"))
 
     def asked(host, path, cookie):
@@ -337,11 +337,9 @@ WARNED_OF = {
     "a directive for another method": (cluster(A, settings="lbmethod=byrequests", more="LBStickyHash off"),
                                        [no_effect()]),
     "a directive for the default method": (section(f"BalancerMember {A}", "LBStickySession S"), [no_effect()]),
-    # httpd takes a ProxyPass in a virtual host for a balancer of its own, which gets members, stickysession= and more
-    # from that of the main server, but not its lbmethod.
-    "a directive for a balancer of the main server that a virtual host passes to": (
+    "a directive for a balancer of the main server that a virtual host passes to by another method": (
         cluster(A, more="LBStickyHash off")
-        + section("ProxyPass /a balancer://mycluster", name="VirtualHost *"), [no_effect()]),
+        + section("ProxyPass /a balancer://mycluster lbmethod=byrequests", name="VirtualHost *"), [no_effect()]),
     "a directive for all, of which one has another method": (
         cluster(A) + cluster(A, name="other", path="/other", settings="lbmethod=byrequests")
         + section("LBStickyHash off", name='Proxy "balancer://*"'), [no_effect("other")]),
@@ -404,6 +402,8 @@ NOT_WARNED_OF = {
     "a section for a balancer that is not there, without a directive": section(name='Proxy "balancer://gone"'),
     "a directive for a balancer that a virtual host inherits": cluster(A) + section(
         section("LBStickyHash off"), name="VirtualHost *"),
+    "a directive for a balancer of the main server that a virtual host passes to":
+        cluster(A, more="LBStickyHash off") + section("ProxyPass /a balancer://mycluster", name="VirtualHost *"),
     "a directive for a balancer that a virtual host passes to by the same method":
         cluster(A, more="LBStickyHash off")
         + section("ProxyPass /a balancer://mycluster lbmethod=sticky", name="VirtualHost *"),
