@@ -367,9 +367,8 @@ def warnings(text):
 
 @pytest.mark.parametrize("configuration, said", WARNED_OF.values(), ids=WARNED_OF)
 def test_httpd_warns_once_of_what_cannot_work_as_written(httpd, configuration, said):
-    server = httpd(configuration, expected=[re.escape(sentence) for sentence in said])
-    assert sorted(warnings(server.output() + server.log())) == sorted(said)
-    assert sorted(warnings(server.log())) == sorted(said), "in the error log"
+    server = httpd(configuration, expected=[re.escape(sentence) for sentence in said], daemon=True)
+    assert (sorted(warnings(server.log())), warnings(server.output())) == (sorted(said), [])
     code, output = server.check_configuration()
     assert code == 0 and sorted(warnings(output)) == sorted(said)
 
@@ -417,8 +416,17 @@ def test_httpd_does_not_warn_of(httpd, configuration):
     assert server.check_configuration() == (0, "Syntax OK\n")
 
 
-def test_the_warnings_are_said_again_when_httpd_is_restarted(httpd):
-    sentence = no_route(1, 2, B)
-    server = httpd(cluster(f"{A} route=a", B, settings=STICKY, more=NO_COOKIE), expected=[re.escape(sentence)])
-    server.graceful()
-    assert warnings(server.log()) == [sentence] * 2
+@pytest.mark.parametrize("word", ["restart", "graceful"])
+@pytest.mark.parametrize("daemon", [True, False], ids=["started as Debian does", "in the foreground"])
+def test_the_warnings_are_in_the_error_log_once_after_each_start(httpd, daemon, word):
+    said = [same_route("a"), no_effect("other")]
+    server = httpd(cluster(f"{A} route=a", f"{B} route=a")
+                   + cluster(A, name="other", path="/other", settings="lbmethod=byrequests", more="LBStickyHash off"),
+                   daemon=daemon, expected=[re.escape(sentence) for sentence in said])
+    assert sorted(warnings(server.log())) == sorted(said)
+    code, output = server.check_configuration()
+    assert code == 0 and sorted(warnings(output)) == sorted(said)
+    for starts in (2, 3):
+        server.control(word)
+        assert sorted(warnings(server.log())) == sorted(said * starts)
+    assert warnings(server.output()) == []
