@@ -167,7 +167,7 @@ class Server:
         self.processes = processes
         self.expected = list(expected)
         self.log_level = log_level
-        self.environment = environment or {}
+        self.environment = {"APACHE_LOG_DIR": str(self.folder), **(environment or {})}  # as Debian's envvars
         self.daemon = daemon
         self.log_path = self.folder / "error.log"
         self.conf_path = self.folder / "httpd.conf"
@@ -488,4 +488,33 @@ def cluster(*members, settings="lbmethod=sticky", name="mycluster", more="", pat
 </Proxy>
 ProxyPass {path} balancer://{name}/
 ProxyPassReverse {path} balancer://{name}/
+"""
+
+
+def tutorial(*members, settings="lbmethod=sticky stickysession=JSESSIONID", more=""):
+    """The site of every tutorial, <Proxy> outside and ProxyPass inside of <VirtualHost>; arguments as for cluster()."""
+    lines = "\n".join(f"    BalancerMember {member}" for member in members)
+    return f"""
+<Proxy "balancer://mycluster">
+{lines}
+    ProxySet {settings}
+    {more}
+</Proxy>
+
+<VirtualHost *>
+    ServerName example.com
+
+    ProxyPreserveHost On
+    ProxyPass /balancer-manager !
+    ProxyPass / balancer://mycluster/
+    ProxyPassReverse / balancer://mycluster/
+
+    <Location "/balancer-manager">
+        SetHandler balancer-manager
+        Require local
+    </Location>
+
+    ErrorLog ${{APACHE_LOG_DIR}}/error.log
+    CustomLog ${{APACHE_LOG_DIR}}/load_balancer_access.log combined
+</VirtualHost>
 """
