@@ -9,7 +9,7 @@ import xml.etree.ElementTree
 
 import pytest
 
-from server import MANAGER, STATUS, wait_until
+from server import MANAGER, STATUS, tutorial, wait_until
 
 MODULES = ["lbmethod_bybusyness", "macro"]
 SESSION = "JSESSIONID=12345"
@@ -230,9 +230,10 @@ def test_several_virtual_hosts_each_have_the_method_that_they_name_or_inherit(st
         + host(section("ProxySet timeout=5"), PASS, name="own")
         + host(f"{PASS} lbmethod=byrequests", name="turns")
         + host("BalancerInherit Off", "ProxyPassInherit Off", section(MEMBERS), PASS, name="alone")
-        + host("BalancerInherit Off", "ProxyPassInherit Off", section(MEMBERS, f"ProxySet {STICKY}"), PASS, name="own2"))
+        + host("BalancerInherit Off", "ProxyPassInherit Off", section(MEMBERS, f"ProxySet {STICKY}"), PASS,
+               name="apart"))
     expected = {"before": "sticky", "passing": "sticky", "silent": "sticky", "busy": "bybusyness", "own": "sticky",
-                "turns": "byrequests", "alone": "byrequests", "own2": "sticky"}
+                "turns": "byrequests", "alone": "byrequests", "apart": "sticky"}
     assert {name: method(server, name) for name in expected} == expected
     del expected["silent"]
     assert {name: ask(server, name).affinity for name in expected} == {
@@ -282,6 +283,15 @@ def test_a_virtual_host_that_says_nothing_of_mod_proxy_uses_the_main_servers_rot
     assert counts(server) == {"": {"new": 3}}
 
 
+def test_a_virtual_host_that_rewrites_and_has_a_directive_of_mod_proxy_has_its_own_rotation_and_counts(started):
+    """httpd gives it copies of the main server's balancers."""
+    server = started(OUTSIDE + PASS + "\n" + host(
+        "ProxyPreserveHost On", "RewriteEngine On", "RewriteRule ^/app/ balancer://mycluster/ [P]", name="a")
+        + host(name="b"))
+    assert bodies(server, 3, "a") == bodies(server, 3, "b") == ["backend1", "backend2", "backend1"]
+    assert counts(server) == {"": {"new": 3}, "a": {"new": 3}}
+
+
 def test_members_and_their_status_are_the_same_for_all_virtual_hosts(started):
     server = started(OUTSIDE + "ProxyPass /main balancer://mycluster/\n" + host(PASS, name="a") + host(PASS, name="b"))
     member = list(server.state())[1]
@@ -297,6 +307,21 @@ def test_members_and_their_status_are_the_same_for_all_virtual_hosts(started):
         assert set(bodies(server, 2, name, cookie=f"{SESSION}.node2")) == {"backend2"}
 
 
+def test_a_member_that_fails_its_health_checks_is_left_out_in_the_virtual_host_until_it_passes_them(httpd, backends):
+    check = "retry=0 hcmethod=GET hcuri=/health hcexpr=well hcinterval=100ms hcpasses=1 hcfails=1"
+    a, b = backends(2)
+    server = httpd("ProxyHCExpr well {%{REQUEST_STATUS} =~ /^200/}\n"
+                   + tutorial(f"{a.url} route=node1 {check}", f"{b.url} route=node2 {check}"),
+                   modules=["proxy_hcheck"])
+    b.status = 500
+    wait_until(lambda: "HcFl" in server.state()[b.url]["status"], "the check has failed")
+    answer = server.curl(cookie=f"{SESSION}.node2")
+    assert (answer.affinity, answer.body, server.bodies(4)) == ("failover", "backend1", ["backend1"] * 4)
+    b.status = 200
+    wait_until(lambda: "HcFl" not in server.state()[b.url]["status"], "the check has passed")
+    assert server.curl(cookie=f"{SESSION}.node2").body == "backend2"
+
+
 def test_a_session_finds_its_member_through_every_virtual_host(started):
     server = started(OUTSIDE + host(PASS, name="a") + host(PASS, name="b"))
     sessions = [f"JSESSIONID=id{number}" for number in range(8)]
@@ -308,7 +333,7 @@ def test_a_session_finds_its_member_through_every_virtual_host(started):
 
 
 @pytest.mark.parametrize("place, stays", [("nowhere", False), ("the main server", False), ("the virtual host", True)])
-def test_a_method_chosen_in_the_manager_stays_after_a_restart_only_where_httpd_is_told_to_keep_it(started, place, stays):
+def test_a_method_chosen_in_the_manager_stays_after_a_restart_where_httpd_is_told_to_keep_it(started, place, stays):
     """BalancerPersist is for the balancers of the server in which it stands."""
     persist = "BalancerPersist On"
     server = started((f"{persist}\n" if place == "the main server" else "") + OUTSIDE
