@@ -29,7 +29,7 @@ trap 'exit 130' INT TERM
 
 fail() {
   echo "NOT SO: $1" >&2
-  [ ! -f "$demo/error.log" ] || tail -n 20 "$demo/error.log" >&2
+  tail -n 20 "$demo"/*error.log >&2 || true
   exit 1
 }
 
@@ -87,20 +87,32 @@ cat >"$demo/cluster.conf" <<EOF
     BalancerMember http://127.0.0.1:$port2 route=node2 retry=1
     ProxySet lbmethod=sticky stickysession=JSESSIONID
 </Proxy>
-ProxyPass /balancer-manager !
-ProxyPass / balancer://mycluster/
-ProxyPassReverse / balancer://mycluster/
-<Location "/balancer-manager">
-    SetHandler balancer-manager
-    Require local
-</Location>
+
+<VirtualHost *:$port>
+    ServerName example.com
+
+    ProxyPreserveHost On
+    ProxyPass /balancer-manager !
+    ProxyPass / balancer://mycluster/
+    ProxyPassReverse / balancer://mycluster/
+
+    <Location "/balancer-manager">
+        SetHandler balancer-manager
+        Require local
+    </Location>
+
+    ErrorLog \${APACHE_LOG_DIR}/load_balancer_error.log
+    CustomLog \${APACHE_LOG_DIR}/load_balancer_access.log combined
+</VirtualHost>
 EOF
 
-# The example, with the backends of this machine.
-sed -e "s/192.168.1.101:8080/127.0.0.1:$api1/" -e "s/192.168.1.102:8080/127.0.0.1:$api2/" \
+# The example, with the ports of this machine.
+sed -e "s/\*:80>/*:$site_port>/" \
+    -e "s/192.168.1.101:8080/127.0.0.1:$api1/" -e "s/192.168.1.102:8080/127.0.0.1:$api2/" \
     -e "s/192.168.1.103:8080/127.0.0.1:$web1/" -e "s/192.168.1.104:8080/127.0.0.1:$web2/" \
     "$source_dir/apache-conf/examples/api-and-static.conf" >"$demo/site.conf"
 
+export APACHE_LOG_DIR=$demo
 modules=$(apxs -q LIBEXECDIR)
 load() { for name in "$@"; do echo "LoadModule ${name}_module $modules/mod_$name.so"; done; }
 {
@@ -113,20 +125,17 @@ PidFile $demo/httpd.pid
 ServerName 127.0.0.1
 ErrorLog $demo/error.log
 LogLevel lbmethod_sticky:debug
+LogFormat "%h %l %u %t \\"%r\\" %>s %O \\"%{Referer}i\\" \\"%{User-Agent}i\\"" combined
 Listen 127.0.0.1:$port
-<VirtualHost 127.0.0.1:$port>
-    Include $demo/cluster.conf
-</VirtualHost>
 Listen 127.0.0.1:$site_port
-<VirtualHost 127.0.0.1:$site_port>
-    Include $demo/site.conf
-</VirtualHost>
+Include $demo/cluster.conf
+Include $demo/site.conf
 EOF
 } >"$demo/httpd.conf"
 
 echo
 echo "The configuration, as in every tutorial but for one word, lbmethod=sticky:"
-sed 's/^/    /' "$demo/cluster.conf"
+sed 's/^./    &/' "$demo/cluster.conf"
 apache2 -f "$demo/httpd.conf" -t
 setsid apache2 -f "$demo/httpd.conf" -DFOREGROUND &
 httpd_pid=$!
@@ -186,7 +195,7 @@ expect '(node2 ?){4}' "node2 answers"
 
 echo
 echo "What LogLevel lbmethod_sticky:debug tells of it:"
-decisions=$(sed -n 's/.*\(balancer:\/\/mycluster: affinity\)/    \1/p' "$demo/error.log" | uniq -c)
+decisions=$(sed -n 's/.*\(balancer:\/\/mycluster: affinity\)/    \1/p' "$demo/load_balancer_error.log" | uniq -c)
 echo "$decisions"
 for affinity in new hash route failover; do
   grep -q "affinity $affinity," <<<"$decisions" || fail "the log has a line with affinity $affinity"

@@ -5,6 +5,7 @@
 
 #include "httpd/balancer.hpp"
 #include "httpd/guard.hpp"
+#include "httpd/inheritance.hpp"
 #include "httpd/mod_proxy_functions.hpp"
 #include "httpd/pool.hpp"
 #include "httpd/provider.hpp"
@@ -63,7 +64,8 @@ int find_mod_proxy(apr_pool_t*, apr_pool_t*, apr_pool_t*) noexcept {
     return OK;
 }
 
-int check_configuration(apr_pool_t*, apr_pool_t*, apr_pool_t*, server_rec* main_server) noexcept {
+int check_configuration(apr_pool_t*, apr_pool_t*, apr_pool_t* temporary, server_rec* main_server) noexcept {
+    inherit_methods(main_server, temporary);
     return guarded(
         [&] {
             if (is_test_of_configuration()) warn_of_configuration(main_server);

@@ -8,8 +8,8 @@ namespace lbsticky {
 // pre_config: looks up mod_proxy's functions and registers the hook for requests. Refuses to start without mod_proxy.
 int find_mod_proxy(apr_pool_t* config, apr_pool_t* log, apr_pool_t* temporary) noexcept;
 
-// check_config: for `httpd -t`, which does no more than this, warns of what cannot work as written. A start that leaves
-// its terminal has no error log yet.
+// check_config: gives balancers of virtual hosts the method that they inherit. For `httpd -t`, which does no more than
+// this, warns of what cannot work as written: a start that leaves its terminal has no error log yet.
 int check_configuration(apr_pool_t* config, apr_pool_t* log, apr_pool_t* temporary, server_rec* main_server) noexcept;
 
 // post_config, after mod_proxy_balancer's: warns of what cannot work as written, and gives each balancer its Balancer.

@@ -1,5 +1,6 @@
 """An httpd of its own for one test, and what curl gets from it."""
 
+import contextlib
 import copy
 import itertools
 import json
@@ -7,6 +8,7 @@ import os
 import pathlib
 import random
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -116,6 +118,30 @@ class Answer:
     session_route = property(lambda self: self.header("X-Session-Route"))
 
 
+class Daemon:
+    """A process that left whoever started it: what a Server uses of subprocess.Popen."""
+
+    def __init__(self, pid):
+        self.pid = pid
+        self.handle = os.pidfd_open(pid)  # of that process, even if it ends and another is given its number
+
+    def poll(self):
+        return 0 if select.select([self.handle], [], [], 0)[0] else None
+
+    def wait(self, timeout=None):
+        if not select.select([self.handle], [], [], timeout)[0]:
+            raise subprocess.TimeoutExpired("httpd", timeout)
+
+    def send_signal(self, number):
+        signal.pidfd_send_signal(self.handle, number)
+
+    def terminate(self):
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self):
+        self.send_signal(signal.SIGKILL)
+
+
 class Server:
     """httpd in the foreground on a free loopback port, with a folder of its own.
 
@@ -124,10 +150,11 @@ class Server:
     without:       names of modules not to load, of those that all tests have
     processes:     children; as many as that, all the time.
     expected:      patterns of log lines of level warn and above that this test provokes.
+    daemon:        httpd leaves its terminal, as Debian starts it: by `apachectl start`.
     """
 
     def __init__(self, folder, module, configuration, mpm="event", modules=(), processes=2, expected=(),
-                 log_level="info lbmethod_sticky:debug", port=None, environment=None, without=()):
+                 log_level="info lbmethod_sticky:debug", port=None, environment=None, without=(), daemon=False):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True)
         (self.folder / "run").mkdir()
@@ -140,7 +167,8 @@ class Server:
         self.processes = processes
         self.expected = list(expected)
         self.log_level = log_level
-        self.environment = environment or {}
+        self.environment = {"APACHE_LOG_DIR": str(self.folder), **(environment or {})}  # as Debian's envvars
+        self.daemon = daemon
         self.log_path = self.folder / "error.log"
         self.conf_path = self.folder / "httpd.conf"
         self.configure(configuration)
@@ -218,12 +246,34 @@ LogLevel {self.log_level}
         return surroundings
 
     def start(self):
+        if self.daemon:
+            pid_file = self.folder / "run/httpd.pid"
+            try:
+                self.control("start")
+            finally:
+                if pid_file.exists():
+                    self.process = Daemon(int(pid_file.read_text()))
+            return
         with open(self.folder / "output", "ab") as output:
             # A session of its own: httpd ends its whole process group when it stops.
             self.process = subprocess.Popen(self.command("-DFOREGROUND"), stdout=output, stderr=output,
                                             stdin=subprocess.DEVNULL, env=self.surroundings(), start_new_session=True)
         wait_until(lambda: self.process.poll() is not None or self.started() >= 1, "httpd is up")
         assert self.process.poll() is None, f"httpd did not start: {self.output()}\n{self.log()}"
+
+    def control(self, word):
+        """`httpd -k start`, `restart` or `graceful`, as apachectl runs it; waits until it is done."""
+        with self.another_start(), open(self.folder / "output", "ab") as output:
+            status = subprocess.run(self.command("-k", word), stdout=output, stderr=output, stdin=subprocess.DEVNULL,
+                                    env=self.surroundings()).returncode
+            assert status == 0, f"httpd -k {word}: {self.output()}\n{self.log()}"
+
+    @contextlib.contextmanager
+    def another_start(self):
+        """Waits until httpd has done what it is told in here: to start, or to restart."""
+        before = self.started()
+        yield
+        wait_until(lambda: self.started() > before, "httpd has started")
 
     def check_configuration(self):
         """(exit code, output) of `httpd -t`."""
@@ -238,9 +288,8 @@ LogLevel {self.log_level}
 
     def graceful(self):
         """Restarts gracefully, and waits until the new generation is there."""
-        before = self.started()
-        self.process.send_signal(signal.SIGUSR1)
-        wait_until(lambda: self.started() > before, "httpd has restarted")
+        with self.another_start():
+            self.process.send_signal(signal.SIGUSR1)
 
     def stop(self):
         if self.process and self.process.poll() is None:
@@ -439,4 +488,33 @@ def cluster(*members, settings="lbmethod=sticky", name="mycluster", more="", pat
 </Proxy>
 ProxyPass {path} balancer://{name}/
 ProxyPassReverse {path} balancer://{name}/
+"""
+
+
+def tutorial(*members, settings="lbmethod=sticky stickysession=JSESSIONID", more=""):
+    """The site of every tutorial, <Proxy> outside and ProxyPass inside of <VirtualHost>; arguments as for cluster()."""
+    lines = "\n".join(f"    BalancerMember {member}" for member in members)
+    return f"""
+<Proxy "balancer://mycluster">
+{lines}
+    ProxySet {settings}
+    {more}
+</Proxy>
+
+<VirtualHost *>
+    ServerName example.com
+
+    ProxyPreserveHost On
+    ProxyPass /balancer-manager !
+    ProxyPass / balancer://mycluster/
+    ProxyPassReverse / balancer://mycluster/
+
+    <Location "/balancer-manager">
+        SetHandler balancer-manager
+        Require local
+    </Location>
+
+    ErrorLog ${{APACHE_LOG_DIR}}/error.log
+    CustomLog ${{APACHE_LOG_DIR}}/load_balancer_access.log combined
+</VirtualHost>
 """

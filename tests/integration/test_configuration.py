@@ -306,7 +306,7 @@ def test_virtual_hosts_inherit_the_balancers_of_the_main_server_with_their_setti
         + section("ServerName plain", name="VirtualHost *")
         + section("ServerName rewriting", "RewriteEngine on", "RewriteRule ^/rewritten balancer://mycluster/ [P]",
                   name="VirtualHost *")
-        + section("ServerName passing", "ProxyPass /passed balancer://mycluster/ lbmethod=sticky", name="VirtualHost *")
+        + section("ServerName passing", "ProxyPass /passed balancer://mycluster/", name="VirtualHost *")
         + section("ServerName changing", section("LBStickyHash on"), name="VirtualHost *"))
 
     def asked(host, path, cookie):
@@ -427,11 +427,9 @@ WARNED_OF = {
     "a directive for another method": (cluster(A, settings="lbmethod=byrequests", more="LBStickyHash off"),
                                        [no_effect()]),
     "a directive for the default method": (section(f"BalancerMember {A}", "LBStickySession S"), [no_effect()]),
-    # httpd takes a ProxyPass in a virtual host for a balancer of its own, which gets members, stickysession= and more
-    # from that of the main server, but not its lbmethod.
-    "a directive for a balancer of the main server that a virtual host passes to": (
+    "a directive for a balancer of the main server that a virtual host passes to by another method": (
         cluster(A, more="LBStickyHash off")
-        + section("ProxyPass /a balancer://mycluster", name="VirtualHost *"), [no_effect()]),
+        + section("ProxyPass /a balancer://mycluster lbmethod=byrequests", name="VirtualHost *"), [no_effect()]),
     "a directive for all, of which one has another method": (
         cluster(A) + cluster(A, name="other", path="/other", settings="lbmethod=byrequests")
         + section("LBStickyHash off", name='Proxy "balancer://*"'), [no_effect("other")]),
@@ -459,9 +457,8 @@ def warnings(text):
 
 @pytest.mark.parametrize("configuration, said", WARNED_OF.values(), ids=WARNED_OF)
 def test_httpd_warns_once_of_what_cannot_work_as_written(httpd, configuration, said):
-    server = httpd(configuration, expected=[re.escape(sentence) for sentence in said])
-    assert sorted(warnings(server.output() + server.log())) == sorted(said)
-    assert sorted(warnings(server.log())) == sorted(said), "in the error log"
+    server = httpd(configuration, expected=[re.escape(sentence) for sentence in said], daemon=True)
+    assert (sorted(warnings(server.log())), warnings(server.output())) == (sorted(said), [])
     code, output = server.check_configuration()
     assert code == 0 and sorted(warnings(output)) == sorted(said)
 
@@ -515,6 +512,8 @@ NOT_WARNED_OF = {
     "a section for a balancer that is not there, without a directive": section(name='Proxy "balancer://gone"'),
     "a directive for a balancer that a virtual host inherits": cluster(A) + section(
         section("LBStickyHash off"), name="VirtualHost *"),
+    "a directive for a balancer of the main server that a virtual host passes to":
+        cluster(A, more="LBStickyHash off") + section("ProxyPass /a balancer://mycluster", name="VirtualHost *"),
     "a directive for a balancer that a virtual host passes to by the same method":
         cluster(A, more="LBStickyHash off")
         + section("ProxyPass /a balancer://mycluster lbmethod=sticky", name="VirtualHost *"),
@@ -528,8 +527,17 @@ def test_httpd_does_not_warn_of(httpd, configuration):
     assert server.check_configuration() == (0, "Syntax OK\n")
 
 
-def test_the_warnings_are_said_again_when_httpd_is_restarted(httpd):
-    sentence = no_route(1, 2, B)
-    server = httpd(cluster(f"{A} route=a", B, settings=STICKY, more=NO_COOKIE), expected=[re.escape(sentence)])
-    server.graceful()
-    assert warnings(server.log()) == [sentence] * 2
+@pytest.mark.parametrize("word", ["restart", "graceful"])
+@pytest.mark.parametrize("daemon", [True, False], ids=["started as Debian does", "in the foreground"])
+def test_the_warnings_are_in_the_error_log_once_after_each_start(httpd, daemon, word):
+    said = [same_route("a"), no_effect("other")]
+    server = httpd(cluster(f"{A} route=a", f"{B} route=a")
+                   + cluster(A, name="other", path="/other", settings="lbmethod=byrequests", more="LBStickyHash off"),
+                   daemon=daemon, expected=[re.escape(sentence) for sentence in said])
+    assert sorted(warnings(server.log())) == sorted(said)
+    code, output = server.check_configuration()
+    assert code == 0 and sorted(warnings(output)) == sorted(said)
+    for starts in (2, 3):
+        server.control(word)
+        assert sorted(warnings(server.log())) == sorted(said * starts)
+    assert warnings(server.output()) == []

@@ -29,7 +29,7 @@ def written(module, tmp_path, request):
 
     def write(configuration):
         return Server(tmp_path / f"httpd{next(count)}", module, configuration, modules=MODULES,
-                      mpm=request.config.getoption("--mpm"), environment={"APACHE_LOG_DIR": str(tmp_path)})
+                      mpm=request.config.getoption("--mpm"))
 
     return write
 

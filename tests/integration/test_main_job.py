@@ -1,20 +1,10 @@
-"""What this module is for: the configuration of every tutorial, with one word changed."""
+"""What this module is for: the configuration of every tutorial, virtual host and all, with one word changed."""
 
-import pytest
-
-from server import BACKEND_IS_DOWN, cluster, wait_until
+from server import BACKEND_IS_DOWN, by_either, tutorial, wait_until
 
 
-def two_nodes(a, b, settings="lbmethod=sticky stickysession=JSESSIONID", **options):
-    return cluster(f"{a.url} route=node1 retry=1", f"{b.url} route=node2 retry=1", settings=settings, **options)
-
-
-# Where the session id is resolved: by mod_proxy_balancer as far as it can, or by this module alone.
-RESOLVERS = {
-    "stickysession": dict(settings="lbmethod=sticky stickysession=JSESSIONID"),
-    "LBStickySession": dict(settings="lbmethod=sticky", more="LBStickySession JSESSIONID"),
-}
-by_either = pytest.mark.parametrize("resolver", RESOLVERS.values(), ids=RESOLVERS)
+def two_nodes(a, b, **options):
+    return tutorial(f"{a.url} route=node1 retry=1", f"{b.url} route=node2 retry=1", **options)
 
 
 def test_requests_without_a_session_alternate_between_the_members(httpd, backends):
@@ -54,8 +44,8 @@ def test_a_route_in_the_session_id_reaches_its_member(httpd, backends, resolver)
 @by_either
 def test_a_session_whose_member_dies_goes_to_another_and_returns_when_it_is_back(httpd, backends, resolver):
     a, b, c = backends(3)
-    configuration = cluster(f"{a.url} route=node1 retry=1", f"{b.url} route=node2 retry=1",
-                            f"{c.url} route=node3 retry=1", **resolver)
+    configuration = tutorial(f"{a.url} route=node1 retry=1", f"{b.url} route=node2 retry=1",
+                             f"{c.url} route=node3 retry=1", **resolver)
     server = httpd(configuration, expected=BACKEND_IS_DOWN)
     assert server.curl(cookie="JSESSIONID=12345.node2").body == "backend2"
 

@@ -691,10 +691,13 @@ def drain(tmp_path):
         script.communicate()
 
 
-def test_the_drain_script_waits_until_the_sessions_of_the_member_have_ended(httpd, backends, drain):
+@pytest.mark.parametrize("through", ["the main server", "the first virtual host", "the last virtual host"])
+def test_the_drain_script_waits_until_the_sessions_of_the_member_have_ended(httpd, backends, drain, through):
     seconds = 2
     members = backends(2)
-    server = httpd(ACCESS_LOG + STATUS + cluster(*members_of(members)))
+    ports, hosts = virtual_hosts("ProxyPass /own balancer://mycluster/", "a.example", "b.example")
+    server = httpd(ACCESS_LOG + STATUS + cluster(*members_of(members)) + hosts)
+    asked = server if through == "the main server" else server.at(ports[0 if "first" in through else 1])
     script = drain(server.url, "mycluster", members[1].url, seconds)
 
     def looked():
@@ -703,7 +706,7 @@ def test_the_drain_script_waits_until_the_sessions_of_the_member_have_ended(http
     answers = []
     while not looked():
         last = time.monotonic()
-        answers.append(server.curl(cookie=f"{OWN}=.node2"))
+        answers.append(asked.curl(cookie=f"{OWN}=.node2"))
     output, errors = script.communicate(timeout=60)
     assert time.monotonic() - last >= seconds
     assert (script.returncode, errors) == (0, "")
