@@ -68,8 +68,12 @@ Claims claims_of(const request_rec* r, const Rules& rules, std::string_view cook
     text.cookies = cookies;
     text.url = view(r->unparsed_uri);
     text.client_address = view(r->useragent_ip);
-    if (const auto filename = view(r->filename); filename.starts_with(proxy))
+    if (const auto filename = view(r->filename); filename.starts_with(proxy)) {
         text.proxied_url = filename.substr(proxy.size());
+        // The query stands apart; most often it is the client's, and found there.
+        if (const auto query = view(r->args); !text.url.ends_with(query))
+            text.proxied_url = apr_pstrcat(r->pool, text.proxied_url.data(), "?", r->args, nullptr);
+    }
     return read_claims(text, rules);
 }
 

@@ -31,7 +31,8 @@ struct Decision {
 // `from_stickysession` and the balancer.
 Rules rules_of(const Balancer& own, SessionName& from_stickysession) noexcept;
 
-// What a request says by those rules. `cookies` is all of its Cookie headers together. Needs no mutex.
+// What a request says by those rules, valid as long as the request. `cookies` is all of its Cookie headers together.
+// Needs no mutex.
 Claims claims_of(const request_rec* r, const Rules& rules, std::string_view cookies) noexcept;
 
 // Decides. `failed` are the workers that were asked for this request in vain: they are not asked again, unless nobody

@@ -102,10 +102,8 @@ void warn_of_stickysession(const Subject& subject) {
     const std::string name = subject.balancer.s->sticky;
     if (name.find('*') != std::string::npos) subject.warn("stickysession=" + name + ": " + no_wildcard);
     if (!name.empty() && subject.settings.session_names && !is_session_name(subject.settings, name))
-        subject.warn(
-            "stickysession=" + name +
-            " is none of the names of LBStickySession: httpd follows the known routes in it, this module looks "
-            "at LBStickySession alone; name all of them there, and take stickysession= away");
+        subject.warn("stickysession=" + name +
+                     " is none of the names of LBStickySession, and those alone count: name it there, or take it away");
 }
 
 // Members of one server, by their cookie and their address.

@@ -352,9 +352,8 @@ def not_seen(cookie):
 
 
 def other_name(name):
-    return (f"balancer://mycluster: stickysession={name} is none of the names of LBStickySession: httpd follows the known "
-            "routes in it, this module looks at LBStickySession alone; name all of them there, and take stickysession= "
-            "away")
+    return (f"balancer://mycluster: stickysession={name} is none of the names of LBStickySession, and those alone count: "
+            "name it there, or take it away")
 
 
 def two_ids(member, other, name="sockets"):

@@ -64,7 +64,7 @@ def test_a_servlet_container_is_told_the_route_over_ajp(httpd, cleanup, resolver
     server = httpd(cluster(*members, **resolver), modules=["proxy_ajp"])
     assert server.curl(cookie="JSESSIONID=12345.node2").body == "backend2"
     [packet] = listeners[-1].requests
-    jvm_route = b"\x0c" + Ajp.text(b"node2")  # the attribute SC_A_JVM_ROUTE
+    jvm_route = b"\x06" + Ajp.text(b"node2")  # the attribute SC_A_ROUTE
     assert jvm_route in packet
 
 
