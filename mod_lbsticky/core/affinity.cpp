@@ -164,7 +164,8 @@ Session find_session(const Claims& claims, const Rules& rules, const Roster& ros
 
 OwnCookie find_own_cookie(const Claims& claims, const Roster& roster) noexcept {
     OwnCookie found;
-    found.present = !claims.cookies.empty();
+    if (claims.cookies.empty()) return found;
+    found.present = true;
     for (const std::string_view value : claims.cookies) {
         const auto worker = roster.find_by_cookie(value);
         if (worker && serving(roster, *worker, nullptr)) return {true, value, worker};

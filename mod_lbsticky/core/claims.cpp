@@ -41,6 +41,7 @@ Claims read_claims(const RequestText& request, const Rules& rules) noexcept {
     Claims claims;
     claims.client_address = request.client_address;
     read_session(request, rules, claims);
+    if (rules.cookie_name.empty()) return claims;
     CookieReader cookies(request.cookies, rules.cookie_name);
     while (!claims.cookies.is_full()) {
         const auto value = cookies.next();

@@ -1,8 +1,8 @@
 // What a request says of its session and its worker, before anybody is asked whether it is true.
 #pragma once
 
-#include <array>
 #include <cstddef>
+#include <new>
 #include <span>
 #include <string_view>
 
@@ -32,14 +32,18 @@ class FewValues {
 public:
     static constexpr std::size_t most = 16;
 
-    void add(std::string_view value) noexcept { values_[count_++] = value; }
+    FewValues() noexcept {}  // does not write the values: there are hardly ever more than one
+
+    void add(std::string_view value) noexcept { new (&values_[count_++]) std::string_view(value); }
     bool empty() const noexcept { return count_ == 0; }
     bool is_full() const noexcept { return count_ == most; }
-    const std::string_view* begin() const noexcept { return values_.data(); }
-    const std::string_view* end() const noexcept { return values_.data() + count_; }
+    const std::string_view* begin() const noexcept { return values_; }
+    const std::string_view* end() const noexcept { return values_ + count_; }
 
 private:
-    std::array<std::string_view, most> values_;
+    union {
+        std::string_view values_[most];
+    };
     std::size_t count_ = 0;
 };
 

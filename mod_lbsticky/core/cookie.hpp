@@ -7,7 +7,8 @@
 
 namespace lbsticky {
 
-// By whose rules a name is found. Those of mod_proxy_balancer hold for an id that ours do not find, if it carries a route.
+// By whose rules a name is found. Those of mod_proxy_balancer hold for an id that ours do not find, if it carries a
+// route.
 //
 //                                  stickysession=                        LBStickySession
 //   a parameter's name stands      behind anything (`xjsessionid=...`)   in the path behind `;`, in the query behind
@@ -40,6 +41,7 @@ private:
     ParsingRules rules_;
     std::size_t begin_ = 0;
     std::size_t end_ = 0;
+    std::size_t semicolon_ = 0;  // one that was found; behind `end_` it is the next one
 };
 
 // Writes the header without the cookies of that name to `kept`, which has room for as much as the header, and returns

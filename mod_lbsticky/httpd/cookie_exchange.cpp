@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstring>
+#include <span>
 
 #include "core/set_cookie.hpp"
 #include "httpd/guard.hpp"
@@ -55,7 +56,9 @@ void for_each_header(const apr_table_t* table, const char* name, Visit&& visit) 
     const apr_array_header_t* headers = apr_table_elts(table);
     for (int i = 0; i < headers->nelts; ++i) {
         const auto& header = APR_ARRAY_IDX(headers, i, apr_table_entry_t);
-        if (header.key && header.val && ap_cstr_casecmp(header.key, name) == 0) visit(header.val);
+        // The first letter (no name here begins with anything else) tells most of them apart.
+        const bool may_be = header.key && ((header.key[0] ^ name[0]) & ~0x20) == 0;
+        if (may_be && header.val && ap_cstr_casecmp(header.key, name) == 0) visit(header.val);
     }
 }
 
@@ -63,6 +66,13 @@ template <typename Visit>
 void for_each_header(const request_rec* r, const char* name, Visit&& visit) {
     for_each_header(r->headers_out, name, visit);
     for_each_header(r->err_headers_out, name, visit);
+}
+
+// Gives a request these Cookie headers and no others.
+void set_cookie_headers(request_rec* r, std::span<const char* const> headers) noexcept {
+    if (headers.empty()) return apr_table_unset(r->headers_in, "Cookie");
+    apr_table_setn(r->headers_in, "Cookie", headers.front());
+    for (const char* header : headers.subspan(1)) apr_table_addn(r->headers_in, "Cookie", header);
 }
 
 // The cookie of that name that the member gives the client; of several the last one, as browsers do.
@@ -134,7 +144,13 @@ apr_status_t act_once(ap_filter_t* filter, apr_bucket_brigade* response) noexcep
 const char* CookieExchange::all_cookies(request_rec* r) noexcept {
     restore(r);
     decision_ = nullptr;
-    return apr_table_getm(r->pool, r->headers_in, "Cookie");
+    const char* first = nullptr;
+    bool several = false;
+    for_each_header(r->headers_in, "Cookie", [&](const char* header) {
+        several = first;
+        if (!several) first = header;
+    });
+    return several ? apr_table_getm(r->pool, r->headers_in, "Cookie") : first;
 }
 
 void CookieExchange::begin(request_rec* r, const Decision& decision) noexcept {
@@ -142,18 +158,7 @@ void CookieExchange::begin(request_rec* r, const Decision& decision) noexcept {
     if (!decision.balancer || !decision.worker || decision.balancer->cookie_name.empty()) return;
     decision_ = &decision;
     const bool strips = decision.has_cookie;
-    if (strips) {
-        sent_ = apr_array_make(r->pool, 1, sizeof(const char*));
-        for_each_header(r->headers_in, "Cookie",
-                        [&](const char* header) { APR_ARRAY_PUSH(sent_, const char*) = header; });
-        apr_table_unset(r->headers_in, "Cookie");
-        for (int i = 0; i < sent_->nelts; ++i) {
-            const std::string_view header = APR_ARRAY_IDX(sent_, i, const char*);
-            auto* kept = static_cast<char*>(apr_palloc(r->pool, header.size() + 1));
-            kept[without_cookie(header, decision.balancer->cookie_name, kept)] = '\0';
-            if (*kept) apr_table_addn(r->headers_in, "Cookie", kept);
-        }
-    }
+    if (strips) take_away(r);
     if (!has_filters_ && !r->main) {
         if (strips) ap_add_output_filter_handle(restoring_filter, this, r, r->connection);
         ap_add_output_filter_handle(setting_filter, this, r, r->connection);
@@ -162,11 +167,24 @@ void CookieExchange::begin(request_rec* r, const Decision& decision) noexcept {
     if (offers_to_upgrade(r)) set_early(r);
 }
 
+// Takes the cookie out of the Cookie headers; what is empty then goes as a whole.
+void CookieExchange::take_away(request_rec* r) noexcept {
+    sent_ = apr_array_make(r->pool, 1, sizeof(const char*));
+    for_each_header(r->headers_in, "Cookie", [&](const char* header) { APR_ARRAY_PUSH(sent_, const char*) = header; });
+    auto** headers = static_cast<const char**>(apr_palloc(r->pool, sizeof(const char*) * sent_->nelts));
+    std::size_t count = 0;
+    for (int i = 0; i < sent_->nelts; ++i) {
+        const std::string_view header = APR_ARRAY_IDX(sent_, i, const char*);
+        auto* kept = static_cast<char*>(apr_palloc(r->pool, header.size() + 1));
+        kept[without_cookie(header, decision_->balancer->cookie_name, kept)] = '\0';
+        if (*kept) headers[count++] = kept;
+    }
+    set_cookie_headers(r, {headers, count});
+}
+
 void CookieExchange::restore(request_rec* r) noexcept {
     if (!sent_) return;
-    apr_table_unset(r->headers_in, "Cookie");
-    for (int i = 0; i < sent_->nelts; ++i)
-        apr_table_addn(r->headers_in, "Cookie", APR_ARRAY_IDX(sent_, i, const char*));
+    set_cookie_headers(r, {reinterpret_cast<const char* const*>(sent_->elts), static_cast<std::size_t>(sent_->nelts)});
     sent_ = nullptr;
 }
 

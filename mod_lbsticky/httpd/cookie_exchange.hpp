@@ -31,6 +31,7 @@ private:
     bool may_be_due(const request_rec* r) const noexcept;
     bool is_due(const request_rec* r) const;
     bool is_only_where_needed() const noexcept;
+    void take_away(request_rec* r) noexcept;
     void set_early(request_rec* r) noexcept;
     void take_off(request_rec* r) noexcept;
 

@@ -71,14 +71,15 @@ Claims claims_of(const request_rec* r, const Rules& rules, std::string_view cook
     if (const auto filename = view(r->filename); filename.starts_with(proxy)) {
         text.proxied_url = filename.substr(proxy.size());
         // The query stands apart; most often it is the client's, and found there.
-        if (const auto query = view(r->args); !text.url.ends_with(query))
+        if (r->args && !text.url.ends_with(r->args))
             text.proxied_url = apr_pstrcat(r->pool, text.proxied_url.data(), "?", r->args, nullptr);
+        if (text.proxied_url.ends_with(text.url)) text.url = {};  // once is enough
     }
     return read_claims(text, rules);
 }
 
-Decision decide(Balancer& own, const Claims& claims, const Rules& rules, std::span<const proxy_worker* const> failed,
-                request_rec* r) {
+void decide(Decision& decision, Balancer& own, const Claims& claims, const Rules& rules,
+            std::span<const proxy_worker* const> failed, request_rec* r) {
     if (!own.is_intact()) throw std::runtime_error("its shared memory is missing or damaged");
 
     Tickets tickets(can_begin_session(r) ? own.shared.tickets() : own.shared.tickets_without_session());
@@ -95,7 +96,6 @@ Decision decide(Balancer& own, const Claims& claims, const Rules& rules, std::sp
         choice = choose_among(claims, rules, live, *roster, failed, waits, tickets);
     }
 
-    Decision decision;
     decision.balancer = &own;
     if (choice.worker) decision.worker = live.worker(*choice.worker);
     decision.affinity = choice.affinity;
@@ -110,7 +110,6 @@ Decision decide(Balancer& own, const Claims& claims, const Rules& rules, std::sp
         decision.cookie = cookie_to_give(choice, *roster, decision.outdated_cookie, r->pool);
     if (decision.unknown_route() && APLOG_R_IS_LEVEL(r, APLOG_DEBUG))
         decision.nearly_known = is_nearly_known(choice.session.route, *roster);
-    return decision;
 }
 
 }  // namespace lbsticky

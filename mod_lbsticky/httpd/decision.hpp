@@ -35,10 +35,10 @@ Rules rules_of(const Balancer& own, SessionName& from_stickysession) noexcept;
 // Needs no mutex.
 Claims claims_of(const request_rec* r, const Rules& rules, std::string_view cookies) noexcept;
 
-// Decides. `failed` are the workers that were asked for this request in vain: they are not asked again, unless nobody
-// else can serve and timeout= says to wait. Needs the balancer's thread mutex. Throws what std::exception is the base
-// of.
-Decision decide(Balancer& own, const Claims& claims, const Rules& rules, std::span<const proxy_worker* const> failed,
-                request_rec* r);
+// Decides; the decision is one that was just made. `failed` are the workers that were asked for this request in vain:
+// they are not asked again, unless nobody else can serve and timeout= says to wait. Needs the balancer's thread mutex.
+// Throws what std::exception is the base of.
+void decide(Decision& decision, Balancer& own, const Claims& claims, const Rules& rules,
+            std::span<const proxy_worker* const> failed, request_rec* r);
 
 }  // namespace lbsticky

@@ -25,24 +25,29 @@ std::string name_of(const SessionName& name) {
 
 // Sets what mod_proxy_balancer sets where it resolves stickysession= itself, and the affinity.
 void set_variables(const Decision& decision, request_rec* r, bool again) noexcept {
-    apr_table_setn(r->subprocess_env, "BALANCER_AFFINITY", word_for(decision.affinity));
+    // What is not there already need not be looked for. A subrequest has inherited the variables of its request.
+    const bool may_be_there = again || r->main;
+    const auto set = [&](apr_table_t* table, const char* name, const char* value) {
+        may_be_there ? apr_table_setn(table, name, value) : apr_table_addn(table, name, value);
+    };
+    set(r->subprocess_env, "BALANCER_AFFINITY", word_for(decision.affinity));
     if (!decision.has_names) return;
     const Session& session = decision.session;
     if (!session.route.empty()) {
         const char* name = pooled(session.name, r->pool);
         const char* route = pooled(session.route, r->pool);
-        apr_table_setn(r->notes, "session-sticky", name);
-        apr_table_setn(r->notes, "session-route", route);
-        apr_table_setn(r->subprocess_env, "BALANCER_SESSION_STICKY", name);
-        apr_table_setn(r->subprocess_env, "BALANCER_SESSION_ROUTE", route);
-    } else if (r->main) {  // whose variables it has inherited
+        set(r->notes, "session-sticky", name);
+        set(r->notes, "session-route", route);
+        set(r->subprocess_env, "BALANCER_SESSION_STICKY", name);
+        set(r->subprocess_env, "BALANCER_SESSION_ROUTE", route);
+    } else if (r->main) {
         apr_table_unset(r->subprocess_env, "BALANCER_SESSION_STICKY");
         apr_table_unset(r->subprocess_env, "BALANCER_SESSION_ROUTE");
     }
     const bool stays = decision.affinity == Affinity::route || decision.affinity == Affinity::cookie;
     if (decision.worker && !stays)
-        apr_table_setn(r->subprocess_env, "BALANCER_ROUTE_CHANGED", "1");
-    else if (again || r->main)
+        set(r->subprocess_env, "BALANCER_ROUTE_CHANGED", "1");
+    else if (may_be_there)
         apr_table_unset(r->subprocess_env, "BALANCER_ROUTE_CHANGED");
 }
 

@@ -86,7 +86,7 @@ int Request::choose_worker(Balancer& own, proxy_worker** worker, request_rec* r,
     const auto decide = [&] {
         const ThreadLock lock(own.httpds);
         mod_proxy.sync_balancer(&own.httpds, r->server, conf);
-        decision_ = lbsticky::decide(own, claims, rules, failed(), r);
+        lbsticky::decide(decision_.emplace(), own, claims, rules, failed(), r);
         seen = view_of(own.httpds, r->pool);
     };
     guarded(decide, [this](const char*) { decision_.reset(); });
@@ -111,10 +111,10 @@ int Request::choose_worker(Balancer& own, proxy_worker** worker, request_rec* r,
 proxy_worker* Request::hand_out(Balancer& own, request_rec* r) {
     const bool is_waiting = decision_ && decision_->balancer == &own && !decision_->handed_out && decision_->worker;
     if (!is_waiting) {
-        decision_.reset();
         SessionName from_stickysession;
         const Rules rules = rules_of(own, from_stickysession);
-        decision_ = lbsticky::decide(own, claims_of(r, rules, view(cookie_.all_cookies(r))), rules, failed(), r);
+        const Claims claims = claims_of(r, rules, view(cookie_.all_cookies(r)));
+        lbsticky::decide(decision_.emplace(), own, claims, rules, failed(), r);
     }
     decision_->handed_out = true;
     return decision_->worker;

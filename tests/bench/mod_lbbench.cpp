@@ -76,6 +76,7 @@ std::uint64_t allocations() {
 request_rec* copy_of(const Task& task, std::uint64_t number, apr_pool_t* pool) {
     auto* r = static_cast<request_rec*>(apr_pmemdup(pool, task.model, sizeof(request_rec)));
     r->pool = pool;
+    r->proxyreq = PROXYREQ_REVERSE;  // else mod_proxy makes no URL of it for the worker, and its hooks decline
     r->subprocess_env = apr_table_make(pool, 16);
     r->notes = apr_table_make(pool, 4);
     r->headers_in = apr_table_copy(pool, task.model->headers_in);
