@@ -404,6 +404,9 @@ def test_a_refused_session_does_not_wait_for_the_timeout_of_the_balancer(table):
     t = table("", "status=+D", settings="nofailover=On timeout=3600", expected=NOBODY_CAN_SERVE)
     answer = t.ask("", "--max-time", "20", cookie="JSESSIONID=x.node2")
     assert (answer.status, answer.affinity) == (503, "refused")
+    lines = re.findall(r"AH01167: balancer://(\w+): All workers are in error state for route \(node2\)$", t.server.log(),
+                       re.MULTILINE)
+    assert lines == list(RESOLVERS), "httpd's own line, by which monitors know it"
 
 
 # -- 5: failover ------------------------------------------------------------------------------------------------------
@@ -673,6 +676,31 @@ def test_where_everyone_else_is_draining_only_sessions_are_served(table, drainin
 
 EVERY_REQUEST = pytest.mark.parametrize("cookie", [None, "JSESSIONID=x", "JSESSIONID=x.node1"],
                                         ids=["new", "hash", "route"])
+
+
+@EVERY_REQUEST
+def test_a_request_that_waits_is_served_by_a_member_that_failed_in_it_and_is_back(table, cookie):
+    t = table("retry=1", "retry=1", settings="timeout=30 maxattempts=60 forcerecovery=Off", expected=BACKEND_IS_DOWN)
+    for way in RESOLVERS:
+        for node in t.nodes:
+            node.stop()
+        before = [t.attempts(node) for node in t.nodes]
+        with ThreadPoolExecutor(1) as client:
+            waiting = client.submit(t.ask_one, way, cookie=cookie)
+            wait_until(lambda: all(t.attempts(node) > count for node, count in zip(t.nodes, before)), "both were asked")
+            t.nodes[0].start()
+            answer, _ = waiting.result()
+        assert (answer.status, answer.body) == (200, "backend1")
+
+
+def test_where_all_failed_and_are_forced_to_recover_nobody_waits_any_longer_than_with_the_stock_methods(table):
+    t = table("retry=600", "retry=600", settings="timeout=3600 maxattempts=4", expected=BACKEND_IS_DOWN)
+    for node in t.nodes:
+        node.stop()
+    for way in ("stock", *RESOLVERS):
+        before = sum(t.attempts(node) for node in t.nodes)
+        assert t.server.curl(f"/{way}/").status == 503
+        assert sum(t.attempts(node) for node in t.nodes) - before == 5
 
 
 @EVERY_REQUEST
