@@ -153,8 +153,8 @@ Session read_session(std::string_view name, std::string_view value, char separat
 
 Session find_session(const Claims& claims, const Rules& rules, const Roster& roster) noexcept {
     Session found;  // the one object to be returned, so that it is made where the caller wants it
-    for (const std::string_view value : claims.sessions) {
-        const Session session = read_session(claims.session_name, value, rules.separator, roster);
+    for (std::size_t i = 0; i < claims.sessions.size(); ++i) {
+        const Session session = read_session(claims.session_name, claims.sessions[i], rules.separator, roster);
         const bool serves = session.worker && serving(roster, *session.worker, nullptr);
         if (serves || !found.exists() || (session.worker && !found.worker)) found = session;
         if (serves) break;
@@ -166,7 +166,8 @@ OwnCookie find_own_cookie(const Claims& claims, const Roster& roster) noexcept {
     OwnCookie found;
     if (claims.cookies.empty()) return found;
     found.present = true;
-    for (const std::string_view value : claims.cookies) {
+    for (std::size_t i = 0; i < claims.cookies.size(); ++i) {
+        const std::string_view value = claims.cookies[i];
         const auto worker = roster.find_by_cookie(value);
         if (worker && serving(roster, *worker, nullptr)) return {true, value, worker};
         if (worker && !found.worker) found = {true, value, worker};

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <new>
 #include <span>
 #include <string_view>
 
@@ -32,18 +31,18 @@ class FewValues {
 public:
     static constexpr std::size_t most = 16;
 
-    FewValues() noexcept {}  // does not write the values: there are hardly ever more than one
-
-    void add(std::string_view value) noexcept { new (&values_[count_++]) std::string_view(value); }
+    void add(std::string_view value) noexcept { values_[count_++] = {value.data(), value.size()}; }
+    std::size_t size() const noexcept { return count_; }
     bool empty() const noexcept { return count_ == 0; }
     bool is_full() const noexcept { return count_ == most; }
-    const std::string_view* begin() const noexcept { return values_; }
-    const std::string_view* end() const noexcept { return values_ + count_; }
+    std::string_view operator[](std::size_t i) const noexcept { return {values_[i].data, values_[i].size}; }
 
 private:
-    union {
-        std::string_view values_[most];
+    struct Value {
+        const char* data;
+        std::size_t size;
     };
+    Value values_[most];  // not written before they are there: there is hardly ever more than one
     std::size_t count_ = 0;
 };
 

@@ -58,7 +58,8 @@ apr_status_t age(proxy_balancer*, server_rec*) noexcept {
     return APR_SUCCESS;
 }
 
-// Called for a session route that mod_proxy_balancer resolved itself. Sessions have no part in the rotation; without
+// Called for a session route that mod_proxy_balancer resolved itself, as it does only where our hook did not run.
+// Sessions have no part in the rotation; without
 // this function mod_proxy_balancer would change lbstatus of all workers.
 apr_status_t update_lbstatus(proxy_balancer*, proxy_worker*, server_rec*) noexcept {
     return APR_SUCCESS;

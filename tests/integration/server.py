@@ -453,7 +453,7 @@ def with_routes(backends, options=""):
     return [f"{backend.url} route=node{number} {options}" for number, backend in enumerate(backends, 1)]
 
 
-# What resolves the session id: mod_proxy_balancer as far as it can, or this module alone. For cluster().
+# What names the session id. For cluster().
 RESOLVERS = {
     "stickysession": dict(settings="lbmethod=sticky stickysession=JSESSIONID"),
     "LBStickySession": dict(settings="lbmethod=sticky", more="LBStickySession JSESSIONID"),

@@ -2,8 +2,8 @@
 
 Every balancer of these tests stands three times in one httpd, with the same members:
 
-  /httpd/    lbmethod=sticky, session ids resolved by mod_proxy_balancer as far as it can (stickysession=)
-  /module/   lbmethod=sticky, session ids resolved by this module alone (LBStickySession)
+  /httpd/    lbmethod=sticky, session ids named by stickysession=
+  /module/   lbmethod=sticky, session ids named by LBStickySession
   /stock/    lbmethod=byrequests, to compare with
 
 Table.ask() asks the first two and demands that they agree in everything a user sees.
