@@ -57,7 +57,7 @@ bool claim_all(SharedState& state, const proxy_balancer& balancer) {
     for (int i = 0; i < workers->nelts; ++i) {
         const proxy_worker_shared* worker = APR_ARRAY_IDX(workers, i, proxy_worker*)->s;
         const auto slot = static_cast<std::size_t>(worker->index);
-        if (!state.claim(slot, worker->name_ex)) return false;
+        if (!state.claim(slot, url_of(*worker))) return false;
         has_worker[slot] = true;
     }
     for (std::size_t slot = 0; slot < has_worker.size(); ++slot)

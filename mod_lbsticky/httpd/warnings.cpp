@@ -51,7 +51,7 @@ void warn_of_routes(const Subject& subject) {
 
     for (int i = 0; i < balancer.workers->nelts; ++i) {
         const proxy_worker_shared& worker = *APR_ARRAY_IDX(balancer.workers, i, proxy_worker*)->s;
-        const char* name = worker.name_ex;
+        const char* name = url_of(worker);
         const char* route = worker.route;
         if (!*route) {
             if (without_route++ == 0) first_without_route = name;
@@ -128,7 +128,7 @@ void warn_of_ids(const Subject& subject, KnownMembers& known) {
             by_url ? std::strcmp(member.scheme, other->scheme) == 0 : *member.route && *other->route;
         if (has_one_id) continue;
         subject.warn("LBStickyCookie " + cookie->name + " is shared with " + balancer->s->name + ", where member " +
-                     member.name_ex + " is " + other->name_ex +
+                     url_of(member) + " is " + url_of(*other) +
                      " and has another id: give each member that is in both the same route= in both");
         return;  // one sentence says it for all members
     }
