@@ -13,6 +13,11 @@
 #include "httpd/shared_memory.hpp"
 #include "httpd/warnings.hpp"
 
+extern "C" {
+#include "ap_release.h"
+#include "apr_strings.h"
+}
+
 APLOG_USE_MODULE(lbmethod_sticky);
 
 namespace lbsticky {
@@ -55,11 +60,25 @@ int failed(server_rec* server, const char* why) noexcept {
     return HTTP_INTERNAL_SERVER_ERROR;
 }
 
+// Why this httpd is not one that the module can run in; null if it is. Structures of mod_proxy grow at their ends from
+// one minor number of the interface to the next, and httpd itself compares the major number alone.
+const char* refuse_older_httpd(apr_pool_t* pool) noexcept {
+    if (mod_proxy.record->minor_version >= MODULE_MAGIC_NUMBER_MINOR) return nullptr;
+    ap_version_t running;
+    ap_get_server_revision(&running);
+    return apr_psprintf(pool,
+                        "it was built for httpd %s (interface %d.%d), and this one, %d.%d.%d, is older (interface "
+                        "%d.%d): build it with the headers of this one, or install that one",
+                        AP_SERVER_BASEREVISION, MODULE_MAGIC_NUMBER_MAJOR, MODULE_MAGIC_NUMBER_MINOR, running.major,
+                        running.minor, running.patch, mod_proxy.record->version, mod_proxy.record->minor_version);
+}
+
 }  // namespace
 
-int find_mod_proxy(apr_pool_t*, apr_pool_t*, apr_pool_t*) noexcept {
+int find_mod_proxy(apr_pool_t*, apr_pool_t*, apr_pool_t* temporary) noexcept {
     if (!look_up_mod_proxy())
         return failed(nullptr, "load mod_proxy and mod_proxy_balancer too (LoadModule, or a2enmod proxy_balancer)");
+    if (const char* why = refuse_older_httpd(temporary)) return failed(nullptr, why);
     mod_proxy.hook_pre_request(Request::pre_request, nullptr, nullptr, APR_HOOK_REALLY_FIRST);
     return OK;
 }

@@ -147,8 +147,9 @@ def test_its_name_says_package_version_and_architecture(build, deb):
 def test_it_depends_on_the_interface_of_the_httpd_it_was_built_for_and_on_the_libraries_it_uses(deb):
     headers = pathlib.Path(output_of("apxs", "-q", "INCLUDEDIR").strip())
     api = re.search(r"define MODULE_MAGIC_NUMBER_MAJOR (\d+)", (headers / "ap_mmn.h").read_text())[1]
+    release = re.search(r"Apache/([\d.]+)", output_of("apache2", "-v"))[1]
     depends = field(deb, "Depends").split(", ")
-    assert f"apache2-api-{api}" in depends
+    assert {f"apache2-api-{api}", f"apache2-bin (>= {release})"} <= set(depends)
     assert {"libc6", "libstdc++6"} <= {dependency.split()[0] for dependency in depends}
 
 
