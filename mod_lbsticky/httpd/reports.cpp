@@ -113,19 +113,16 @@ std::optional<BalancerReport> report_of(proxy_balancer& balancer, server_rec* se
 
 std::vector<BalancerReport> all_reports(request_rec* r) {
     std::vector<BalancerReport> reports;
-    std::set<const SharedState*> known;  // virtual hosts inherit balancers of the main server
     std::set<std::pair<std::string, std::string>> names;
-    for (server_rec* server = ap_server_conf; server; server = server->next) {
+    for_each_proxy(ap_server_conf, [&](server_rec* server) {
         for_each_balancer(server, [&](proxy_balancer& balancer) {
-            const Balancer* own = Balancer::of(balancer);
-            if (!own || !is_ours(balancer) || !known.insert(&own->shared).second) return;
             auto report = report_of(balancer, server, r);
             if (!report) return;
             // Of virtual hosts with the same name and port the first one gets all requests.
             while (!names.emplace(report->name, report->server).second) report->server += "'";
             reports.push_back(std::move(*report));
         });
-    }
+    });
     return reports;
 }
 

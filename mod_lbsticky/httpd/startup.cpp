@@ -1,7 +1,7 @@
 #include "httpd/startup.hpp"
 
-#include <set>
 #include <string>
+#include <vector>
 
 #include "httpd/balancer.hpp"
 #include "httpd/guard.hpp"
@@ -32,14 +32,12 @@ bool is_test_of_configuration() noexcept {
     return ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_CONFIG_TEST;
 }
 
-const Balancer& prepare(proxy_balancer& balancer, server_rec* server, apr_pool_t* config) {
-    SharedState& shared = shared_state_for(balancer, server);
+const Balancer& prepare(proxy_balancer& balancer, SharedState& shared, server_rec* server, apr_pool_t* config) {
     auto* own = make_in<Balancer>(config, balancer, shared, settings_for(balancer, *proxy_configuration(server)));
     balancer.context = own;
     // The members may not be what children of the last generation saw.
     shared.generation().fetch_add(1, std::memory_order_release);
     shared.notices().reset();
-
     return *own;
 }
 
@@ -98,12 +96,19 @@ int prepare_balancers(apr_pool_t* config, apr_pool_t*, apr_pool_t*, server_rec* 
     return guarded(
         [&] {
             warn_of_configuration(main_server);
-            std::set<const SharedState*> told;  // virtual hosts inherit balancers of the main server
-            for (server_rec* server = main_server; server; server = server->next)
+            std::vector<proxy_balancer*> balancers;
+            std::vector<server_rec*> servers;  // that the balancers are of
+            for_each_proxy(main_server, [&](server_rec* server) {
                 for_each_balancer(server, [&](proxy_balancer& balancer) {
-                    const Balancer& own = prepare(balancer, server, config);
-                    if (is_ours(balancer) && told.insert(&own.shared).second) tell_counts(own, server);
+                    balancers.push_back(&balancer);
+                    servers.push_back(server);
                 });
+            });
+            const auto states = shared_states_for(balancers, main_server);
+            for (std::size_t i = 0; i < balancers.size(); ++i) {
+                const Balancer& own = prepare(*balancers[i], *states[i], servers[i], config);
+                if (is_ours(*balancers[i])) tell_counts(own, servers[i]);
+            }
             return OK;
         },
         [&](const char* why) { return failed(main_server, why); });

@@ -165,14 +165,14 @@ void warn_of_unused_sections(const proxy_server_conf& configuration, server_rec*
 
 void warn_of_configuration(server_rec* main_server) {
     Log log;
-    for (server_rec* server = main_server; server; server = server->next) {
+    for_each_proxy(main_server, [&](server_rec* server) {
         const proxy_server_conf& configuration = *proxy_configuration(server);
         KnownMembers known;
         for_each_balancer(server, [&](const proxy_balancer& balancer) {
             warn_of_balancer({balancer, settings_for(balancer, configuration), server, log}, known);
         });
         warn_of_unused_sections(configuration, server, log);
-    }
+    });
 }
 
 }  // namespace lbsticky
