@@ -40,17 +40,19 @@ std::string shown(const SessionName& name) {
     return text;
 }
 
+// A virtual host by its name, and by the port of its ServerName or else of its <VirtualHost>; <VirtualHost *> has none.
+std::string label_of(const server_rec& host) {
+    const unsigned port = host.port != 0 || !host.addrs ? host.port : host.addrs->host_port;
+    return host.server_hostname + (port != 0 ? ":" + std::to_string(port) : "");
+}
+
 BalancerReport read(proxy_balancer& balancer, server_rec* server) {
     Balancer* own = Balancer::of(balancer);
     if (!own || !own->is_intact()) throw std::runtime_error("its shared memory is missing or damaged");
 
     BalancerReport report;
     report.name = balancer.s->name + sizeof(BALANCER_PREFIX) - 1;
-    if (server->is_virtual) {
-        const bool has_port = server->port != 0 || !server->addrs;  // of ServerName; else of <VirtualHost>
-        report.server = std::string(server->server_hostname) + ":" +
-                        std::to_string(has_port ? server->port : server->addrs->host_port);
-    }
+    if (server->is_virtual) report.server = label_of(*server);
     SessionName from_stickysession;
     for (const SessionName& name : own->session_names(from_stickysession)) report.sessions.push_back(shown(name));
     report.hash = own->settings.hash_or_default();
