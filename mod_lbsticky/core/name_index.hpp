@@ -42,7 +42,7 @@ private:
 
     // Where the name is, or would be.
     std::size_t place_of(std::string_view name) const noexcept {
-        std::size_t place = hash64(name) & (slots_.size() - 1);
+        std::size_t place = static_cast<std::size_t>(hash64(name)) & (slots_.size() - 1);
         while (slots_[place].name.data() && slots_[place].name != name) place = (place + 1) & (slots_.size() - 1);
         return place;
     }

@@ -46,7 +46,7 @@ std::vector<std::uint64_t> shares_of_a_cycle(std::span<const std::uint32_t> weig
 // (counted from 0) may be made from time (k + 1/d) * c/s on and should be made by (k + 1 - 1/d) * c/s, where the pick
 // of the first ticket is time 1.
 std::vector<std::uint16_t> order_of_a_cycle(const std::vector<std::uint64_t>& shares) {
-    const std::uint64_t cycle = std::accumulate(shares.begin(), shares.end(), std::uint64_t{0});
+    const auto cycle = static_cast<std::size_t>(std::accumulate(shares.begin(), shares.end(), std::uint64_t{0}));
     std::vector<std::uint16_t> order;
     order.reserve(cycle);
     if (shares.size() == 1) {
@@ -63,7 +63,7 @@ std::vector<std::uint16_t> order_of_a_cycle(const std::vector<std::uint64_t>& sh
     const auto schedule = [&](std::uint32_t worker, std::uint64_t not_before) {
         const std::uint64_t unit = d * shares[worker];
         const std::uint64_t release = ((picked[worker] * d + 1) * cycle + unit - 1) / unit;
-        auto& head = first_due[std::max(release, not_before)];
+        auto& head = first_due[static_cast<std::size_t>(std::max(release, not_before))];
         next_due[worker] = std::exchange(head, worker);
     };
 
@@ -71,7 +71,7 @@ std::vector<std::uint16_t> order_of_a_cycle(const std::vector<std::uint64_t>& sh
     // where deadlines are the same.
     std::priority_queue<std::uint64_t, std::vector<std::uint64_t>, std::greater<>> due;
     for (std::uint32_t worker = 0; worker < shares.size(); ++worker) schedule(worker, 1);
-    for (std::uint64_t time = 1; time <= cycle; ++time) {
+    for (std::size_t time = 1; time <= cycle; ++time) {
         for (auto worker = first_due[time]; worker != nobody; worker = next_due[worker]) {
             const double deadline =
                 static_cast<double>(((picked[worker] + 1) * d - 1) * cycle) / static_cast<double>(d * shares[worker]);

@@ -48,7 +48,9 @@ public:
     bool empty() const noexcept { return order_.empty(); }
 
     // Whose turn the ticket is: an index into the weights. O(1). Not for an empty rotation.
-    std::size_t pick(std::uint64_t ticket) const noexcept { return order_[ticket % order_.size()]; }
+    std::size_t pick(std::uint64_t ticket) const noexcept {
+        return order_[static_cast<std::size_t>(ticket % order_.size())];
+    }
 
     // How many picks each is behind its exact share (ahead: negative) once `tickets` tickets are drawn, in hundredths
     // of a pick, rounded towards zero. Costs O(cycle): for people to look at, not for requests.

@@ -18,3 +18,17 @@ extern "C" {
 // The one symbol of this module that others may see.
 extern __attribute__((visibility("default"))) module AP_MODULE_DECLARE_DATA lbmethod_sticky_module;
 }
+
+namespace lbsticky {
+
+// A worker's URL. httpd 2.4.53 and later 2.4 cut it short in `name`, and have it whole in `name_ex`; before there was
+// `name` alone, and 2.5 has made that long enough.
+inline const char* url_of(const proxy_worker_shared& worker) noexcept {
+#if MODULE_MAGIC_NUMBER_MAJOR == 20120211 && MODULE_MAGIC_NUMBER_MINOR >= 124
+    return worker.name_ex;
+#else
+    return worker.name;
+#endif
+}
+
+}  // namespace lbsticky

@@ -123,7 +123,7 @@ void tell_of_foreign_cookie(request_rec* r, const Decision& decision) noexcept {
         APLOG_MARK, APLOG_NOTICE, 0, r,
         "%s: the response of %s has a cookie %s, which is the name of the balancer's own: it is taken off. A "
         "proxy behind this one, and an application, need another name than this balancer: LBStickyCookie NAME",
-        decision.balancer->httpds.s->name, decision.worker->s->name_ex, decision.balancer->cookie_name.c_str());
+        decision.balancer->httpds.s->name, url_of(*decision.worker->s), decision.balancer->cookie_name.c_str());
 }
 
 template <void (CookieExchange::*act)(request_rec*)>

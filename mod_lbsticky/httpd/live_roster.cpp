@@ -1,7 +1,6 @@
 #include "httpd/live_roster.hpp"
 
 #include <algorithm>
-#include <atomic>
 
 #include "httpd/mod_proxy_functions.hpp"
 
@@ -23,12 +22,13 @@ constexpr unsigned deciding = PROXY_WORKER_INITIALIZED | PROXY_WORKER_NOT_USABLE
                               PROXY_WORKER_HOT_SPARE | PROXY_WORKER_HOT_STANDBY | PROXY_WORKER_IGNORE_ERRORS;
 
 unsigned status_of(const proxy_worker& worker) noexcept {
-    return std::atomic_ref<unsigned>(worker.s->status).load(std::memory_order_relaxed) & deciding;
+    // By the compilers' own function: libc++ has std::atomic_ref from version 19 on.
+    return __atomic_load_n(&worker.s->status, __ATOMIC_RELAXED) & deciding;
 }
 
 Worker reading_of(const proxy_worker& worker, unsigned status) {
     Worker reading;
-    reading.url = worker.s->name_ex;
+    reading.url = url_of(*worker.s);
     reading.route = worker.s->route;
     reading.redirect = worker.s->redirect;
     reading.factor = static_cast<std::uint32_t>(std::max(worker.s->lbfactor, 1));
@@ -91,7 +91,7 @@ Roster& LiveRoster::read_again(server_rec* server) {
         statuses.reserve(workers.size());
         std::vector<std::size_t> out_of_service;
         for (std::size_t i = 0; i < workers.size(); ++i) {
-            shared_.claim(static_cast<std::size_t>(workers[i]->s->index), workers[i]->s->name_ex);
+            shared_.claim(static_cast<std::size_t>(workers[i]->s->index), url_of(*workers[i]->s));
             statuses.push_back(status_of(*workers[i]));
             readings.push_back(reading_of(*workers[i], statuses.back()));
             if (cookies_) readings.back().cookies = cookies_->of(readings.back());

@@ -32,11 +32,12 @@ bool is_handled_by(const request_rec* r, const char* handler) noexcept {
 
 apr_status_t announce_changes(ap_filter_t* filter, apr_bucket_brigade* answer) noexcept {
     // Of all servers: virtual hosts share the workers of balancers that they inherit.
-    for (const server_rec* server = ap_server_conf; server; server = server->next)
+    for_each_proxy(ap_server_conf, [](const server_rec* server) {
         for_each_balancer(server, [](const proxy_balancer& balancer) {
             if (Balancer* own = Balancer::of(balancer))
                 own->shared.generation().fetch_add(1, std::memory_order_release);
         });
+    });
     ap_filter_t* next = filter->next;
     ap_remove_output_filter(filter);
     return ap_pass_brigade(next, answer);
@@ -150,7 +151,7 @@ int refresh_load(request_rec* r) noexcept {
                 });
         PROXY_THREAD_UNLOCK(&balancer);
     };
-    for (const server_rec* server = ap_server_conf; server; server = server->next) for_each_balancer(server, refresh);
+    for_each_proxy(ap_server_conf, [&](const server_rec* server) { for_each_balancer(server, refresh); });
     // Virtual hosts share the workers of balancers that they inherit: the one that shows the page comes last.
     for_each_balancer(r->server, refresh);
     return DECLINED;

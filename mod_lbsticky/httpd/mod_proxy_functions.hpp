@@ -4,6 +4,8 @@
 // every symbol of a module when it loads it. So it is looked up once all modules are loaded.
 #pragma once
 
+#include <cstddef>
+
 #include "httpd/apache.hpp"
 
 namespace lbsticky {
@@ -32,8 +34,18 @@ proxy_server_conf* proxy_configuration(const server_rec* server) noexcept;
 template <typename Visit>
 void for_each_balancer(const server_rec* server, Visit&& visit) {
     const apr_array_header_t* balancers = proxy_configuration(server)->balancers;
-    auto* balancer = reinterpret_cast<proxy_balancer*>(balancers->elts);
-    for (int i = 0; i < balancers->nelts; ++i) visit(balancer[i]);
+    // A later httpd may have longer ones.
+    for (int i = 0; i < balancers->nelts; ++i)
+        visit(*reinterpret_cast<proxy_balancer*>(balancers->elts + std::ptrdiff_t{i} * balancers->elt_size));
+}
+
+// Calls `visit(server_rec*)` for the main server and each virtual host that has a configuration of the proxy of its
+// own. The others have that of the main server: the same balancers at the same place.
+template <typename Visit>
+void for_each_proxy(server_rec* main_server, Visit&& visit) {
+    visit(main_server);
+    for (server_rec* host = main_server->next; host; host = host->next)
+        if (proxy_configuration(host) != proxy_configuration(main_server)) visit(host);
 }
 
 }  // namespace lbsticky

@@ -77,7 +77,7 @@ std::string identity(const Decision& decision) {
 void log_line(const Decision& decision, request_rec* r) {
     ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, "%s: affinity %s, %s, %s%s", decision.balancer->httpds.s->name,
                   word_for(decision.affinity), identity(decision).c_str(), decision.worker ? "member " : "no member",
-                  decision.worker ? decision.worker->s->name_ex : "");
+                  decision.worker ? url_of(*decision.worker->s) : "");
 }
 
 // Tells once a start that no request has a session id where one is looked for.

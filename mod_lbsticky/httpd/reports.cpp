@@ -40,17 +40,19 @@ std::string shown(const SessionName& name) {
     return text;
 }
 
+// A virtual host by its name, and by the port of its ServerName or else of its <VirtualHost>; <VirtualHost *> has none.
+std::string label_of(const server_rec& host) {
+    const unsigned port = host.port != 0 || !host.addrs ? host.port : host.addrs->host_port;
+    return host.server_hostname + (port != 0 ? ":" + std::to_string(port) : "");
+}
+
 BalancerReport read(proxy_balancer& balancer, server_rec* server) {
     Balancer* own = Balancer::of(balancer);
     if (!own || !own->is_intact()) throw std::runtime_error("its shared memory is missing or damaged");
 
     BalancerReport report;
     report.name = balancer.s->name + sizeof(BALANCER_PREFIX) - 1;
-    if (server->is_virtual) {
-        const bool has_port = server->port != 0 || !server->addrs;  // of ServerName; else of <VirtualHost>
-        report.server = std::string(server->server_hostname) + ":" +
-                        std::to_string(has_port ? server->port : server->addrs->host_port);
-    }
+    if (server->is_virtual) report.server = label_of(*server);
     SessionName from_stickysession;
     for (const SessionName& name : own->session_names(from_stickysession)) report.sessions.push_back(shown(name));
     report.hash = own->settings.hash_or_default();
@@ -113,19 +115,16 @@ std::optional<BalancerReport> report_of(proxy_balancer& balancer, server_rec* se
 
 std::vector<BalancerReport> all_reports(request_rec* r) {
     std::vector<BalancerReport> reports;
-    std::set<const SharedState*> known;  // virtual hosts inherit balancers of the main server
     std::set<std::pair<std::string, std::string>> names;
-    for (server_rec* server = ap_server_conf; server; server = server->next) {
+    for_each_proxy(ap_server_conf, [&](server_rec* server) {
         for_each_balancer(server, [&](proxy_balancer& balancer) {
-            const Balancer* own = Balancer::of(balancer);
-            if (!own || !is_ours(balancer) || !known.insert(&own->shared).second) return;
             auto report = report_of(balancer, server, r);
             if (!report) return;
             // Of virtual hosts with the same name and port the first one gets all requests.
             while (!names.emplace(report->name, report->server).second) report->server += "'";
             reports.push_back(std::move(*report));
         });
-    }
+    });
     return reports;
 }
 

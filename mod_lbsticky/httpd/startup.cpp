@@ -1,7 +1,7 @@
 #include "httpd/startup.hpp"
 
-#include <set>
 #include <string>
+#include <vector>
 
 #include "httpd/balancer.hpp"
 #include "httpd/guard.hpp"
@@ -12,6 +12,11 @@
 #include "httpd/request.hpp"
 #include "httpd/shared_memory.hpp"
 #include "httpd/warnings.hpp"
+
+extern "C" {
+#include "ap_release.h"
+#include "apr_strings.h"
+}
 
 APLOG_USE_MODULE(lbmethod_sticky);
 
@@ -27,14 +32,12 @@ bool is_test_of_configuration() noexcept {
     return ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_CONFIG_TEST;
 }
 
-const Balancer& prepare(proxy_balancer& balancer, server_rec* server, apr_pool_t* config) {
-    SharedState& shared = shared_state_for(balancer, server);
+const Balancer& prepare(proxy_balancer& balancer, SharedState& shared, server_rec* server, apr_pool_t* config) {
     auto* own = make_in<Balancer>(config, balancer, shared, settings_for(balancer, *proxy_configuration(server)));
     balancer.context = own;
     // The members may not be what children of the last generation saw.
     shared.generation().fetch_add(1, std::memory_order_release);
     shared.notices().reset();
-
     return *own;
 }
 
@@ -55,11 +58,25 @@ int failed(server_rec* server, const char* why) noexcept {
     return HTTP_INTERNAL_SERVER_ERROR;
 }
 
+// Why this httpd is not one that the module can run in; null if it is. Structures of mod_proxy grow at their ends from
+// one minor number of the interface to the next, and httpd itself compares the major number alone.
+const char* refuse_older_httpd(apr_pool_t* pool) noexcept {
+    if (mod_proxy.record->minor_version >= MODULE_MAGIC_NUMBER_MINOR) return nullptr;
+    ap_version_t running;
+    ap_get_server_revision(&running);
+    return apr_psprintf(pool,
+                        "it was built for httpd %s (interface %d.%d), and this one, %d.%d.%d, is older (interface "
+                        "%d.%d): build it with the headers of this one, or install that one",
+                        AP_SERVER_BASEREVISION, MODULE_MAGIC_NUMBER_MAJOR, MODULE_MAGIC_NUMBER_MINOR, running.major,
+                        running.minor, running.patch, mod_proxy.record->version, mod_proxy.record->minor_version);
+}
+
 }  // namespace
 
-int find_mod_proxy(apr_pool_t*, apr_pool_t*, apr_pool_t*) noexcept {
+int find_mod_proxy(apr_pool_t*, apr_pool_t*, apr_pool_t* temporary) noexcept {
     if (!look_up_mod_proxy())
         return failed(nullptr, "load mod_proxy and mod_proxy_balancer too (LoadModule, or a2enmod proxy_balancer)");
+    if (const char* why = refuse_older_httpd(temporary)) return failed(nullptr, why);
     mod_proxy.hook_pre_request(Request::pre_request, nullptr, nullptr, APR_HOOK_REALLY_FIRST);
     return OK;
 }
@@ -79,12 +96,19 @@ int prepare_balancers(apr_pool_t* config, apr_pool_t*, apr_pool_t*, server_rec* 
     return guarded(
         [&] {
             warn_of_configuration(main_server);
-            std::set<const SharedState*> told;  // virtual hosts inherit balancers of the main server
-            for (server_rec* server = main_server; server; server = server->next)
+            std::vector<proxy_balancer*> balancers;
+            std::vector<server_rec*> servers;  // that the balancers are of
+            for_each_proxy(main_server, [&](server_rec* server) {
                 for_each_balancer(server, [&](proxy_balancer& balancer) {
-                    const Balancer& own = prepare(balancer, server, config);
-                    if (is_ours(balancer) && told.insert(&own.shared).second) tell_counts(own, server);
+                    balancers.push_back(&balancer);
+                    servers.push_back(server);
                 });
+            });
+            const auto states = shared_states_for(balancers, main_server);
+            for (std::size_t i = 0; i < balancers.size(); ++i) {
+                const Balancer& own = prepare(*balancers[i], *states[i], servers[i], config);
+                if (is_ours(*balancers[i])) tell_counts(own, servers[i]);
+            }
             return OK;
         },
         [&](const char* why) { return failed(main_server, why); });

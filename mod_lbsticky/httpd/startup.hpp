@@ -5,7 +5,8 @@
 
 namespace lbsticky {
 
-// pre_config: looks up mod_proxy's functions and registers the hook for requests. Refuses to start without mod_proxy.
+// pre_config: looks up mod_proxy's functions and registers the hook for requests. Refuses to start without mod_proxy,
+// and with one that is older than the headers that this module was built with.
 int find_mod_proxy(apr_pool_t* config, apr_pool_t* log, apr_pool_t* temporary) noexcept;
 
 // check_config: gives balancers of virtual hosts the method that they inherit. For `httpd -t`, which does no more than

@@ -51,7 +51,7 @@ void warn_of_routes(const Subject& subject) {
 
     for (int i = 0; i < balancer.workers->nelts; ++i) {
         const proxy_worker_shared& worker = *APR_ARRAY_IDX(balancer.workers, i, proxy_worker*)->s;
-        const char* name = worker.name_ex;
+        const char* name = url_of(worker);
         const char* route = worker.route;
         if (!*route) {
             if (without_route++ == 0) first_without_route = name;
@@ -126,7 +126,7 @@ void warn_of_ids(const Subject& subject, KnownMembers& known) {
             by_url ? std::strcmp(member.scheme, other->scheme) == 0 : *member.route && *other->route;
         if (has_one_id) continue;
         subject.warn("LBStickyCookie " + cookie->name + " is shared with " + balancer->s->name + ", where member " +
-                     member.name_ex + " is " + other->name_ex +
+                     url_of(member) + " is " + url_of(*other) +
                      " and has another id: give each member that is in both the same route= in both");
         return;  // one sentence says it for all members
     }
@@ -163,14 +163,14 @@ void warn_of_unused_sections(const proxy_server_conf& configuration, server_rec*
 
 void warn_of_configuration(server_rec* main_server) {
     Log log;
-    for (server_rec* server = main_server; server; server = server->next) {
+    for_each_proxy(main_server, [&](server_rec* server) {
         const proxy_server_conf& configuration = *proxy_configuration(server);
         KnownMembers known;
         for_each_balancer(server, [&](const proxy_balancer& balancer) {
             warn_of_balancer({balancer, settings_for(balancer, configuration), server, log}, known);
         });
         warn_of_unused_sections(configuration, server, log);
-    }
+    });
 }
 
 }  // namespace lbsticky

@@ -151,10 +151,11 @@ class Server:
     processes:     children; as many as that, all the time.
     expected:      patterns of log lines of level warn and above that this test provokes.
     daemon:        httpd leaves its terminal, as Debian starts it: by `apachectl start`.
+    files:         {name of a module: where it is instead}
     """
 
     def __init__(self, folder, module, configuration, mpm="event", modules=(), processes=2, expected=(),
-                 log_level="info lbmethod_sticky:debug", port=None, environment=None, without=(), daemon=False):
+                 log_level="info lbmethod_sticky:debug", port=None, environment=None, without=(), daemon=False, files=None):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True)
         (self.folder / "run").mkdir()
@@ -164,6 +165,7 @@ class Server:
         self.mpm = mpm
         self.module = module
         self.modules = [name for name in (*ALWAYS, *modules) if name not in without]
+        self.files = files or {}
         self.processes = processes
         self.expected = list(expected)
         self.log_level = log_level
@@ -210,6 +212,7 @@ Header always set X-Session-Route "%{{BALANCER_SESSION_ROUTE}}e"
         """What every configuration begins with: where httpd lives, what it loads and logs."""
         # As Debian does it, alphabetically: this module comes before mod_proxy.
         paths = {name: f"{MODULES}/mod_{name}.so" for name in [f"mpm_{self.mpm}", *self.modules]}
+        paths.update(self.files)
         if self.module:
             paths["lbmethod_sticky"] = self.module
         load = "\n".join(f"LoadModule {name}_module {paths[name]}" for name in sorted(paths))

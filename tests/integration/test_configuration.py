@@ -1,11 +1,14 @@
 """What httpd says to a configuration: it refuses one that is wrong, in one sentence that names the directive, the value
 and what is allowed; it takes one that is right; and it warns once of what cannot work as written."""
 
+import pathlib
 import re
+import struct
+import subprocess
 
 import pytest
 
-from server import Server, cluster
+from server import MODULES, Server, cluster
 
 CHARACTERS = "letters, digits and any of !#$%&'+-.^_`~"
 NO_WILDCARD = ("a * stands for nothing here; for a cookie whose name changes, as classic ASP's ASPSESSIONID... does, use "
@@ -180,6 +183,37 @@ def test_httpd_does_not_start_without_the_modules_that_this_one_needs(written, w
     code, output = server.check_configuration()
     assert code != 0 and len(re.findall(sentence, output)) == 1
     assert len(re.findall(sentence, start_in_vain(server))) == 1
+
+
+def mod_proxy_of(folder, change):
+    """A mod_proxy whose interface has another minor number, as another httpd's has: (its path, old number, new one)."""
+    headers = subprocess.run(["apxs", "-q", "INCLUDEDIR"], capture_output=True, text=True, check=True).stdout.strip()
+    numbers = re.findall(r"define MODULE_MAGIC_NUMBER_M(?:AJ|IN)OR +(\d+)",
+                         pathlib.Path(headers, "ap_mmn.h").read_text())
+    major, minor = map(int, numbers)
+    own = struct.pack("ii", major, minor)
+    library = pathlib.Path(MODULES, "mod_proxy.so").read_bytes()
+    assert library.count(own) == 1, "the numbers stand in the module record alone"
+    path = folder / "mod_proxy.so"
+    path.write_bytes(library.replace(own, struct.pack("ii", major, minor + change)))
+    return path, f"{major}.{minor}", f"{major}.{minor + change}"
+
+
+def test_an_httpd_older_than_that_whose_headers_the_module_was_built_with_does_not_start(written, tmp_path):
+    path, built_for, older = mod_proxy_of(tmp_path, -1)
+    server = written(cluster(A), files={"proxy": path})
+    httpd = re.search(r"Apache/([\d.]+)", subprocess.run(["apache2", "-v"], capture_output=True, text=True).stdout)[1]
+    sentence = (rf"\[lbmethod_sticky:emerg\] .*lbmethod sticky cannot start: it was built for httpd {httpd} "
+                rf"\(interface {built_for}\), and this one, {httpd}, is older \(interface {older}\): "
+                r"build it with the headers of this one, or install that one")
+    code, output = server.check_configuration()
+    assert code != 0 and len(re.findall(sentence, output)) == 1, output
+    assert len(re.findall(sentence, start_in_vain(server))) == 1
+
+
+def test_a_newer_httpd_starts(written, tmp_path):
+    with written(cluster(A), files={"proxy": mod_proxy_of(tmp_path, 1)[0]}) as server:
+        assert server.started() == 1
 
 
 # -- What is taken ----------------------------------------------------------------------------------------------------

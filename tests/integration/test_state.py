@@ -654,6 +654,17 @@ def test_balancers_of_one_name_in_several_virtual_hosts_are_told_apart(httpd, ba
         ["2", "3", "5"], ["2", "5", "3"])
 
 
+@pytest.mark.parametrize("address, name, label", [
+    ("*", "one.example", "one.example"),
+    ("*", "one.example:81", "one.example:81"),
+    ("*:82", "one.example", "one.example:82"),
+    ("*:82", "one.example:81", "one.example:81"),
+])
+def test_a_virtual_host_is_called_by_its_name_and_by_its_port_if_it_has_one(httpd, backends, address, name, label):
+    host = f"<VirtualHost {address}>\nServerName {name}\n{STATUS}{cluster(*members_of(backends(1)))}</VirtualHost>\n"
+    assert httpd(STATUS + host, expected=["AH00548"]).report(server=label)["name"] == "mycluster"
+
+
 def test_a_balancer_that_virtual_hosts_inherit_is_told_once_with_all_of_its_requests(httpd, backends):
     ports, hosts = virtual_hosts("", "a.example", "b.example")
     server = httpd(STATUS + SERVER_STATUS + cluster(*members_of(backends(2))) + hosts)

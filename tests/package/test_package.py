@@ -3,6 +3,7 @@
 LBSTICKY_BUILD   the build that is packaged (default: build/release)
 """
 
+import json
 import os
 import pathlib
 import re
@@ -147,9 +148,20 @@ def test_its_name_says_package_version_and_architecture(build, deb):
 def test_it_depends_on_the_interface_of_the_httpd_it_was_built_for_and_on_the_libraries_it_uses(deb):
     headers = pathlib.Path(output_of("apxs", "-q", "INCLUDEDIR").strip())
     api = re.search(r"define MODULE_MAGIC_NUMBER_MAJOR (\d+)", (headers / "ap_mmn.h").read_text())[1]
+    release = re.search(r"Apache/([\d.]+)", output_of("apache2", "-v"))[1]
     depends = field(deb, "Depends").split(", ")
-    assert f"apache2-api-{api}" in depends
+    assert {f"apache2-api-{api}", f"apache2-bin (>= {release})"} <= set(depends)
     assert {"libc6", "libstdc++6"} <= {dependency.split()[0] for dependency in depends}
+
+
+def test_the_module_is_hardened_as_distributions_want_it(build):
+    module = build / f"mod_{MODULE}.so"
+    dynamic = output_of("readelf", "--wide", "--dynamic", "--program-headers", module)
+    assert "GNU_RELRO" in dynamic and re.search(r"\(FLAGS\) .*BIND_NOW", dynamic)
+    assert "__stack_chk_fail" in output_of("readelf", "--wide", "--dyn-syms", module)
+    commands = [entry["command"] for entry in json.loads((build / "compile_commands.json").read_text())
+                if "mod_lbmethod_sticky.dir" in entry["command"]]
+    assert commands and all(" -D_FORTIFY_SOURCE=2 " in command and " -O2 " in command for command in commands)
 
 
 def test_lintian_finds_neither_errors_nor_warnings(deb):
