@@ -54,6 +54,14 @@ def test_the_value_is_the_code_of_the_route_under_the_secret(httpd, backends, se
         assert answer.set_cookies == given(secret, answer.route)
 
 
+def test_a_token_is_in_the_alphabet_that_cookies_and_urls_allow(httpd, backends, secrets):
+    (backend,) = backends(1)
+    assert token(OLD, "node9") == "Rrc9OIxOpICPTGQm_mj-zQ"  # plain base64 has / and + there
+    server = httpd(cluster(f"{backend.url} route=node9", more=secrets(OLD)))
+    assert server.curl().set_cookies == given(OLD, "node9")
+    assert server.curl(cookie=cookie(OLD, "node9")).affinity == "cookie"
+
+
 def test_a_client_stays_with_the_member_that_its_token_names(httpd, backends, secrets):
     server = httpd(cluster(*with_routes(backends(3)), more=secrets(OLD)))
     for number in (2, 3, 1, 2):
