@@ -1,38 +1,40 @@
 #include "core/consistent_hash.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
-#include <new>
 #include <stdexcept>
+#include <utility>
 
 #include "core/hash64.hpp"
 
 namespace lbsticky {
-namespace {
-
-constexpr std::uint64_t answer_bits = 0xffff;
-
-}  // namespace
 
 void ConsistentHash::add(std::string_view route_id, std::uint32_t weight) {
-    if (entries_.size() == answer_bits) throw std::length_error("more than 65,535 workers in one balancer");
+    if (entries_.size() == UINT16_MAX) throw std::length_error("more than 65,535 workers in one balancer");
     entries_.push_back({hash64(route_id), static_cast<double>(weight)});
-    memory_.reset();
+    memory_.clear();
 }
 
 std::optional<std::size_t> ConsistentHash::place(std::string_view key) {
     if (entries_.empty()) return std::nullopt;
-    if (!memory_) {
-        memory_.reset(static_cast<std::uint64_t*>(std::calloc(remembered, sizeof(std::uint64_t))));
-        if (!memory_) throw std::bad_alloc();
-    }
-    // The low 16 bits of the hash are the place in the memory, the others are kept there; an answer is never 0.
-    static_assert(remembered == answer_bits + 1);
     const std::uint64_t hash = hash64(key);
-    std::uint64_t& memory = memory_[hash & answer_bits];
-    if ((memory & answer_bits) == 0 || (memory & ~answer_bits) != (hash & ~answer_bits))
-        memory = (hash & ~answer_bits) | (earliest(hash) + 1);
-    return static_cast<std::size_t>((memory & answer_bits) - 1);
+    if (entries_.size() <= few || !std::exchange(was_asked_, true)) return earliest(hash);
+    return remembered(hash);
+}
+
+std::size_t ConsistentHash::remembered(std::uint64_t key) {
+    if (memory_.empty()) memory_.resize(sets);
+    auto& [keys, answers] = memory_[key % sets];
+    for (std::size_t i = 0; i < ids_of_a_set; ++i)
+        if (keys[i] == key && answers[i] != 0) return answers[i] - std::size_t{1};
+
+    const std::size_t answer = earliest(key);
+    std::copy_backward(keys.begin(), keys.end() - 1, keys.end());
+    std::copy_backward(answers.begin(), answers.end() - 1, answers.end());
+    keys.front() = key;
+    answers.front() = static_cast<std::uint16_t>(answer + 1);
+    return answer;
 }
 
 std::size_t ConsistentHash::earliest(std::uint64_t key) const noexcept {

@@ -69,8 +69,7 @@ Roster::Roster(std::vector<Worker> workers)
     : workers_(at_most_65535(std::move(workers))),
       by_route_(workers_.size()),
       by_cookie_(number_of_cookies(workers_)),
-      eligible_(who_is_eligible(workers_, false)),
-      rotation_(factors(workers_, eligible_)) {
+      eligible_(who_is_eligible(workers_, false)) {
     for (const auto index : eligible_) hash_.add(route_id(workers_[index]), workers_[index].factor);
     if (std::any_of(workers_.begin(), workers_.end(), [](const Worker& worker) { return worker.failing; })) {
         homes_ = who_is_eligible(workers_, true);
@@ -93,9 +92,10 @@ Roster::Roster(std::vector<Worker> workers)
     }
 }
 
-std::optional<std::size_t> Roster::by_rotation(Tickets& tickets) const noexcept {
+std::optional<std::size_t> Roster::by_rotation(Tickets& tickets) {
     if (eligible_.empty()) return std::nullopt;
-    return eligible_[rotation_.pick(tickets.draw())];
+    const Rotation& built = rotation();
+    return eligible_[built.pick(tickets.draw())];
 }
 
 std::optional<std::size_t> Roster::by_hash(std::string_view key) {
@@ -111,8 +111,13 @@ std::optional<std::size_t> Roster::home_of(std::string_view key) {
     return homes_[*place];
 }
 
-std::vector<int> Roster::owed(std::uint64_t tickets) const {
-    const std::vector<int> of_eligible = rotation_.owed(tickets);
+const Rotation& Roster::rotation() {
+    if (!rotation_) rotation_.emplace(factors(workers_, eligible_));
+    return *rotation_;
+}
+
+std::vector<int> Roster::owed(std::uint64_t tickets) {
+    const std::vector<int> of_eligible = rotation().owed(tickets);
     std::vector<int> hundredths(workers_.size(), 0);
     for (std::size_t i = 0; i < eligible_.size(); ++i) hundredths[eligible_[i]] = of_eligible[i];
     return hundredths;

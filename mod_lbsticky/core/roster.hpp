@@ -21,10 +21,11 @@ namespace lbsticky {
 // usable spares as there are workers in that set, neither spare nor standby, that are not; and its usable standbys
 // only where this leaves nobody.
 //
-// One thread at a time: consistent hashing remembers. Everything else only reads.
+// One thread at a time: the rotation is built when it is first asked for, and consistent hashing remembers. Everything
+// else only reads.
 class Roster {
 public:
-    // Costs O(workers) and the building of a rotation; throws std::bad_alloc, std::length_error (over 65,535 workers).
+    // Costs O(workers); throws std::bad_alloc, std::length_error (over 65,535 workers).
     explicit Roster(std::vector<Worker> workers);
 
     // The index keeps views into the workers.
@@ -46,8 +47,12 @@ public:
         return next;
     }
 
-    // The eligible worker whose turn the ticket is; nothing if nobody is eligible. O(1).
-    std::optional<std::size_t> by_rotation(Tickets& tickets) const noexcept;
+    // The eligible worker whose turn the ticket is; nothing if nobody is eligible, and no ticket is drawn. O(1), but
+    // for the first time: that builds the rotation. Throws std::bad_alloc, and draws no ticket then.
+    std::optional<std::size_t> by_rotation(Tickets& tickets);
+
+    // Whether the rotation is built.
+    bool has_rotation() const noexcept { return rotation_.has_value(); }
 
     // The eligible worker that holds the key; nothing if nobody is eligible. O(1) once the key was asked for before.
     // Throws std::bad_alloc.
@@ -61,15 +66,18 @@ public:
     const std::vector<std::uint16_t>& eligible() const noexcept { return eligible_; }
 
     // For each worker how many picks the rotation owes it once `tickets` are drawn, in hundredths; 0 if not eligible.
-    std::vector<int> owed(std::uint64_t tickets) const;
+    // Costs O(cycle), and builds the rotation if nobody did. Throws std::bad_alloc.
+    std::vector<int> owed(std::uint64_t tickets);
 
 private:
+    const Rotation& rotation();
+
     std::vector<Worker> workers_;
     NameIndex by_route_;
     NameIndex by_cookie_;
     std::vector<std::uint16_t> same_route_;  // the next one; its own index at the end
     std::vector<std::uint16_t> eligible_;
-    Rotation rotation_;
+    std::optional<Rotation> rotation_;  // once it was asked for
     ConsistentHash hash_;
     // Those who would be eligible if none were failing. Empty where they are the eligible ones.
     std::vector<std::uint16_t> homes_;

@@ -8,6 +8,10 @@
 
 #include "core/route_id.hpp"
 
+extern "C" {
+#include "apr_encode.h"
+}
+
 namespace lbsticky {
 
 std::string token(std::string_view secret, std::string_view id) {
@@ -17,12 +21,10 @@ std::string token(std::string_view secret, std::string_view id) {
               reinterpret_cast<const unsigned char*>(id.data()), id.size(), mac.data(), &length))
         throw std::runtime_error("OpenSSL cannot compute HMAC-SHA-256");
 
-    constexpr int bytes = 16;
-    std::array<unsigned char, 25> text{};  // 24 characters of base64, the last two of them padding, and a NUL
-    EVP_EncodeBlock(text.data(), mac.data(), bytes);
-    std::string url_safe(text.begin(), text.begin() + 22);
-    for (char& c : url_safe) c = c == '+' ? '-' : c == '/' ? '_' : c;
-    return url_safe;
+    constexpr apr_ssize_t bytes = 16;
+    std::array<char, 23> text{};  // 22 characters and a NUL
+    apr_encode_base64_binary(text.data(), mac.data(), bytes, APR_ENCODE_BASE64URL, nullptr);
+    return text.data();
 }
 
 const std::vector<std::string>& CookieValues::of(const Worker& worker) {

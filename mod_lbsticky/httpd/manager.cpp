@@ -120,7 +120,7 @@ apr_status_t add_panels(ap_filter_t* filter, apr_bucket_brigade* page) noexcept 
 void write_load(proxy_balancer& balancer) {
     Balancer* own = Balancer::of(balancer);
     if (!own || !own->is_intact()) return;
-    const Roster& roster = own->roster.current(apr_time_now(), nullptr);
+    Roster& roster = own->roster.current(apr_time_now(), nullptr);
     const auto owed = roster.owed(own->shared.tickets().load(std::memory_order_relaxed));
     for (std::size_t i = 0; i < owed.size(); ++i) own->roster.worker(i)->s->lbstatus = owed[i];
 }

@@ -1,9 +1,10 @@
 // What a roster costs: prints a line "MEMBERS WEIGHTS MILLISECONDS BYTES SHARED" for each number of members, with equal
-// load factors and with arbitrary ones. Milliseconds are the median of 15 builds, bytes what one takes on the heap;
-// SHARED is what a balancer with so many members takes in shared memory.
+// load factors and with arbitrary ones. Milliseconds are the median of 15 builds, each with its rotation; bytes what
+// one takes on the heap; SHARED is what a balancer with so many members takes in shared memory.
 #include <malloc.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <random>
@@ -35,11 +36,14 @@ int main() {
         for (const bool arbitrary : {false, true}) {
             std::vector<double> milliseconds;
             std::size_t bytes = 0;
+            std::atomic<std::uint64_t> next{0};
+            lbsticky::Tickets tickets(next);
             for (int i = 0; i < 15; ++i) {
                 auto workers = members(number, arbitrary);
                 const std::size_t before = mallinfo2().uordblks + mallinfo2().hblkhd;
                 const auto start = std::chrono::steady_clock::now();
-                const lbsticky::Roster roster(std::move(workers));
+                lbsticky::Roster roster(std::move(workers));
+                roster.by_rotation(tickets);
                 const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
                 milliseconds.push_back(took.count());
                 bytes = mallinfo2().uordblks + mallinfo2().hblkhd - before;

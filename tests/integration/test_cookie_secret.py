@@ -54,6 +54,14 @@ def test_the_value_is_the_code_of_the_route_under_the_secret(httpd, backends, se
         assert answer.set_cookies == given(secret, answer.route)
 
 
+def test_a_token_is_in_the_alphabet_that_cookies_and_urls_allow(httpd, backends, secrets):
+    (backend,) = backends(1)
+    assert token(OLD, "node9") == "Rrc9OIxOpICPTGQm_mj-zQ"  # plain base64 has / and + there
+    server = httpd(cluster(f"{backend.url} route=node9", more=secrets(OLD)))
+    assert server.curl().set_cookies == given(OLD, "node9")
+    assert server.curl(cookie=cookie(OLD, "node9")).affinity == "cookie"
+
+
 def test_a_client_stays_with_the_member_that_its_token_names(httpd, backends, secrets):
     server = httpd(cluster(*with_routes(backends(3)), more=secrets(OLD)))
     for number in (2, 3, 1, 2):
@@ -98,14 +106,14 @@ def test_a_value_that_the_secret_did_not_make_is_no_cookie(httpd, backends, secr
     assert server.own_cookies() == (2, 2)
 
 
-def test_a_member_without_a_route_has_the_token_of_its_opaque_id(httpd, backends, secrets):
+def test_a_member_without_a_route_has_the_token_of_the_id_made_from_its_url(httpd, backends, secrets):
     members = [backend.url for backend in backends(2)]
     open_value = httpd(cluster(*members)).curl()
-    opaque_id = re.match(rf"{NAME}=\.([0-9a-f]{{16}});", open_value.set_cookies[0]).group(1)
+    id_of_url = re.match(rf"{NAME}=\.([0-9a-f]{{16}});", open_value.set_cookies[0]).group(1)
     server = httpd(cluster(*members, more=secrets(OLD)))
-    answer = server.curl(cookie=cookie(OLD, opaque_id))
+    answer = server.curl(cookie=cookie(OLD, id_of_url))
     assert (answer.body, answer.affinity) == (open_value.body, "cookie")
-    assert [answer.set_cookies[0] for answer in (server.curl(), server.curl())].count(given(OLD, opaque_id)[0]) == 1
+    assert [answer.set_cookies[0] for answer in (server.curl(), server.curl())].count(given(OLD, id_of_url)[0]) == 1
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n"], ids=["LF", "CR LF"])

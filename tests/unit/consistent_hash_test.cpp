@@ -95,6 +95,24 @@ double worst_share(const Members& members, const std::vector<std::size_t>& held)
     return worst;
 }
 
+// A session id of eight bytes whose hash64() is this number: what that does with them can be undone.
+std::string with_hash(std::uint64_t hash) {
+    constexpr std::uint64_t m = 0xc6a4a7935bd1e995ULL;
+    constexpr std::uint64_t inverse = 0x5f7a0ea7e59b19bdULL;  // m * inverse == 1
+    static_assert(m * inverse == 1);
+    const auto unmixed = [](std::uint64_t x) { return x ^ x >> 47; };
+    std::uint64_t word = unmixed(hash);
+    word = unmixed(word * inverse) * inverse;
+    word ^= 8 * m;
+    word = unmixed(word * inverse) * inverse;
+    std::string id(8, '\0');
+    for (char& c : id) {
+        c = static_cast<char>(word & 0xff);
+        word >>= 8;
+    }
+    return id;
+}
+
 // The definition, without memory and without a shortcut.
 std::size_t earliest_of(const Members& members, std::string_view key) {
     std::size_t winner = 0;
@@ -263,9 +281,9 @@ TEST_CASE("only the ratio of the weights counts for where a session goes", "[con
 }
 
 TEST_CASE("what is remembered is what would be answered anew", "[consistent_hash]") {
-    const Members members = uneven_members(30);
+    const Members members = uneven_members(ConsistentHash::few + 1);
     SECTION("also after many more sessions than are remembered") {
-        constexpr std::uint64_t many = 2 * ConsistentHash::remembered;
+        constexpr std::uint64_t many = 10 * ConsistentHash::sets * ConsistentHash::ids_of_a_set;
         ConsistentHash hash = hash_of(members);
         std::vector<std::size_t> fresh;
         for (std::uint64_t n = 0; n < many; ++n) fresh.push_back(hash.place(session_id(n)).value());
@@ -274,29 +292,54 @@ TEST_CASE("what is remembered is what would be answered anew", "[consistent_hash
         CHECK(different == 0);
     }
     SECTION("also of sessions that share a place in the memory") {
-        std::map<std::uint64_t, std::vector<std::string>> by_place;
+        std::map<std::uint64_t, std::vector<std::string>> by_set;
         for (std::uint64_t n = 0; n < 20'000; ++n)
-            by_place[hash64(session_id(n)) % ConsistentHash::remembered].push_back(session_id(n));
+            by_set[hash64(session_id(n)) % ConsistentHash::sets].push_back(session_id(n));
         ConsistentHash hash = hash_of(members);
         std::size_t contested = 0;
         std::size_t different = 0;
-        for (const auto& [place, ids] : by_place) {
-            if (ids.size() < 2) continue;
-            ++contested;
+        for (const auto& [set, ids] : by_set) {
+            contested += ids.size() > ConsistentHash::ids_of_a_set;
             for (int round = 0; round < 3; ++round)
                 for (const auto& id : ids) different += hash.place(id) != earliest_of(members, id);
         }
-        CHECK(contested > 1000);
+        CHECK(contested == 1024);
+        CHECK(different == 0);
+    }
+    SECTION("also where the least that tells two sessions apart is a bit of their hashes") {
+        ConsistentHash hash = hash_of(members);
+        std::size_t different = 0;
+        for (std::uint64_t bit = 0; bit < 64; ++bit) {
+            const std::string one = with_hash(0);
+            const std::string other = with_hash(std::uint64_t{1} << bit);
+            REQUIRE(hash64(other) == std::uint64_t{1} << bit);
+            for (const std::string& id : {one, other, one}) different += hash.place(id) != earliest_of(members, id);
+        }
         CHECK(different == 0);
     }
 }
 
+TEST_CASE("only what more than a few members are asked for again is remembered", "[consistent_hash]") {
+    ConsistentHash few = hash_of(equal_members(ConsistentHash::few));
+    for (std::uint64_t n = 0; n < 1000; ++n) few.place(session_id(n % 3));
+    CHECK_FALSE(few.remembers());
+
+    ConsistentHash more = hash_of(equal_members(ConsistentHash::few + 1));
+    CHECK_FALSE(more.remembers());
+    more.place("once");
+    CHECK_FALSE(more.remembers());
+    more.place("once");
+    CHECK(more.remembers());
+}
+
 TEST_CASE("what was remembered is forgotten when a member is added", "[consistent_hash]") {
-    Members members = {{"node1", 100}};
+    Members members = equal_members(ConsistentHash::few + 1);
     ConsistentHash hash = hash_of(members);
-    for (std::uint64_t n = 0; n < 100; ++n) REQUIRE(hash.place(session_id(n)) == 0);
-    hash.add("node2", 100);
-    members.push_back({"node2", 100});
+    for (std::uint64_t n = 0; n < 100; ++n) REQUIRE(hash.place(session_id(n)) == earliest_of(members, session_id(n)));
+    CHECK(hash.remembers());
+    hash.add("newcomer", 10000);
+    CHECK_FALSE(hash.remembers());
+    members.push_back({"newcomer", 10000});
     for (std::uint64_t n = 0; n < 100; ++n) CHECK(hash.place(session_id(n)) == earliest_of(members, session_id(n)));
 }
 

@@ -170,14 +170,35 @@ TEST_CASE("workers that share a route are found in their order, those that are n
 }
 
 TEST_CASE("the rotation runs over the eligible workers by their factors", "[roster]") {
-    const Roster roster({down(serving("a", 300)), serving("b", 500), draining(serving("c", 700)), serving("d", 100),
-                         serving("e", 100)});
+    Roster roster({down(serving("a", 300)), serving("b", 500), draining(serving("c", 700)), serving("d", 100),
+                   serving("e", 100)});
     std::atomic<std::uint64_t> next{0};
     Tickets tickets(next);
     std::vector<std::size_t> order;
     for (int i = 0; i < 7; ++i) order.push_back(roster.by_rotation(tickets).value());
     CHECK(order == std::vector<std::size_t>{1, 1, 3, 1, 1, 4, 1});
     CHECK(next == 7);
+}
+
+TEST_CASE("the rotation is built when it is first asked for, by a ticket or what is owed", "[roster]") {
+    const std::vector<Worker> workers = {serving("a"), serving("b", 733), failing(serving("c"))};
+    Roster roster(workers);
+    roster.by_hash("12345");
+    roster.home_of("12345");
+    roster.find("b");
+    CHECK_FALSE(roster.has_rotation());
+    std::atomic<std::uint64_t> next{0};
+    Tickets tickets(next);
+    roster.by_rotation(tickets);
+    CHECK(roster.has_rotation());
+
+    Roster another(workers);
+    CHECK(another.owed(0) == std::vector<int>{0, 0, 0});
+    CHECK(another.has_rotation());
+
+    Roster nobody({down(serving("a"))});
+    CHECK_FALSE(nobody.by_rotation(tickets));
+    CHECK_FALSE(nobody.has_rotation());
 }
 
 TEST_CASE("where nobody is eligible nothing is chosen and no ticket drawn", "[roster]") {
@@ -246,7 +267,7 @@ TEST_CASE("consistent hashing goes by routes, else URLs: not by the order of wor
 }
 
 TEST_CASE("what each worker is owed is told by its index, nothing where it is not eligible", "[roster]") {
-    const Roster roster({serving("a"), down(serving("b")), serving("c"), draining(serving("d")), serving("e")});
+    Roster roster({serving("a"), down(serving("b")), serving("c"), draining(serving("d")), serving("e")});
     CHECK(roster.owed(0) == std::vector<int>{0, 0, 0, 0, 0});
     CHECK(roster.owed(1) == std::vector<int>{-66, 0, 33, 0, 33});
     CHECK(roster.owed(2) == std::vector<int>{-33, 0, -33, 0, 66});
@@ -273,7 +294,7 @@ TEST_CASE("a roster has at most 65,535 workers", "[roster]") {
     CHECK_THROWS_AS(Roster(workers), std::length_error);
     workers.pop_back();
     workers.back().route = "last";
-    const Roster roster(workers);
+    Roster roster(workers);
     CHECK(roster.find("last") == 65'534);
     CHECK(roster.eligible().size() == 65'535);
     std::atomic<std::uint64_t> next{65'534};

@@ -22,7 +22,7 @@ struct Drawn {
 const std::vector<Worker> uneven = {serving("a", 100), serving("b", 500), serving("c", 133), serving("d", 250)};
 
 void draw(Drawn& drawn, std::size_t count) {
-    const Roster roster(uneven);
+    Roster roster(uneven);
     Tickets tickets(drawn.next);
     for (std::size_t i = 0; i < count; ++i) drawn.picked[*roster.by_rotation(tickets)].fetch_add(1);
 }
@@ -40,7 +40,7 @@ std::vector<std::uint64_t> as_vector(const Drawn& drawn) {
 // What one thread picks with so many tickets.
 std::vector<std::uint64_t> alone(std::size_t count) {
     std::vector<std::uint64_t> picked(uneven.size(), 0);
-    const Roster roster(uneven);
+    Roster roster(uneven);
     std::atomic<std::uint64_t> next{0};
     Tickets tickets(next);
     for (std::size_t i = 0; i < count; ++i) ++picked[*roster.by_rotation(tickets)];
@@ -87,7 +87,7 @@ TEST_CASE("processes with threads choose exactly what one would have chosen alon
 }
 
 TEST_CASE("one rotation serves many threads at once", "[tickets]") {
-    const Roster roster(uneven);
+    const Rotation rotation(std::vector<std::uint32_t>{100, 500, 133, 250});  // those of `uneven`
     std::atomic<std::uint64_t> next{0};
     std::vector<std::thread> running;
     std::atomic<std::uint64_t> of_b{0};
@@ -95,7 +95,7 @@ TEST_CASE("one rotation serves many threads at once", "[tickets]") {
         running.emplace_back([&] {
             Tickets tickets(next);
             for (std::size_t pick = 0; pick < count; ++pick)
-                if (*roster.by_rotation(tickets) == 1) of_b.fetch_add(1);
+                if (rotation.pick(tickets.draw()) == 1) of_b.fetch_add(1);
         });
     }
     for (auto& thread : running) thread.join();
