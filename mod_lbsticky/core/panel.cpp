@@ -45,15 +45,15 @@ std::string duration(std::uint64_t seconds) {
 
 std::string last_sticky(const WorkerReport& worker) {
     const auto age = worker.counts.sticky_age;
-    if (worker.status & StatusFlag::draining)
+    if (worker.status.draining)
         return age ? "draining: no sticky request for " + duration(*age) : "draining: no sticky request ever";
     return age ? duration(*age) + " ago" : "never";
 }
 
 std::string statuses(const WorkerReport& worker) {
     std::string text;
-    for (std::size_t i = 0; i < status_words.size(); ++i)
-        if (worker.status >> i & 1) text.append(text.empty() ? "" : " ").append(status_words[i]);
+    for (const auto& [word, flag] : status_words)
+        if (worker.status.*flag) text.append(text.empty() ? "" : " ").append(word);
     return text;
 }
 

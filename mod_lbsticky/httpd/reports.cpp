@@ -15,15 +15,6 @@ APLOG_USE_MODULE(lbmethod_sticky);
 namespace lbsticky {
 namespace {
 
-unsigned status_of(const proxy_worker& worker) noexcept {
-    const unsigned httpds = worker.s->status;
-    const auto flag = [httpds](unsigned bit, StatusFlag ours) { return httpds & bit ? unsigned{ours} : 0U; };
-    return (PROXY_WORKER_IS_USABLE(&worker) ? unsigned{usable} : 0U) | flag(PROXY_WORKER_DRAIN, draining) |
-           flag(PROXY_WORKER_DISABLED, disabled) | flag(PROXY_WORKER_STOPPED, stopped) |
-           flag(PROXY_WORKER_IN_ERROR, in_error) | flag(PROXY_WORKER_HC_FAIL, unhealthy) |
-           flag(PROXY_WORKER_HOT_STANDBY, standby) | flag(PROXY_WORKER_HOT_SPARE, spare);
-}
-
 Counts counts_of(const WorkerTally& tally, apr_time_t now) noexcept {
     Counts counts;
     for (std::size_t i = 0; i < served_affinities; ++i)
@@ -83,7 +74,7 @@ BalancerReport read(proxy_balancer& balancer, server_rec* server) {
         line.url = reading.url;
         line.route = reading.route;
         if (!report.has_secret && !reading.cookies.empty()) line.cookie = reading.cookies.front();
-        line.status = status_of(worker);
+        line.status = reading;
         line.busy = worker.s->busy;
         line.factor = reading.factor;
         line.in_rotation = in_rotation[i];
