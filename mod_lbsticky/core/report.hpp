@@ -28,7 +28,7 @@ struct Counts {
 };
 
 struct WorkerReport {
-    std::string url;
+    std::string url;     // as it may be shown, and no other worker's of the balancer
     std::string route;   // empty: none
     std::string cookie;  // the value of the balancer's own cookie that names it; empty: none, or a secret token
     Status status;

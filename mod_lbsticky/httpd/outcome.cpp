@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "core/masked_url.hpp"
 #include "httpd/guard.hpp"
 
 extern "C" {
@@ -72,7 +73,7 @@ std::string identity(const Decision& decision) {
 void log_line(const Decision& decision, request_rec* r) {
     ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, "%s: affinity %s, %s, %s%s", decision.balancer->httpds.s->name,
                   word_for(decision.affinity), identity(decision).c_str(), decision.worker ? "member " : "no member",
-                  decision.worker ? decision.worker->s->name_ex : "");
+                  decision.worker ? masked_url(decision.worker->s->name_ex).c_str() : "");
 }
 
 // Tells once a start that no request has a session id where one is looked for.

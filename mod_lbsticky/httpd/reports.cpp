@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "core/masked_url.hpp"
 #include "httpd/balancer.hpp"
 #include "httpd/guard.hpp"
 #include "httpd/mod_proxy_functions.hpp"
@@ -67,11 +68,14 @@ BalancerReport read(proxy_balancer& balancer, server_rec* server) {
     std::vector<bool> in_rotation(roster.workers().size());
     std::vector<bool> has_worker(static_cast<std::size_t>(balancer.max_workers));
     for (const auto index : roster.eligible()) in_rotation[index] = true;
+    std::set<std::string> urls;
     for (std::size_t i = 0; i < roster.workers().size(); ++i) {
         const Worker& reading = roster.workers()[i];
         const proxy_worker& worker = *own->roster.worker(i);
         WorkerReport line;
-        line.url = reading.url;
+        line.url = masked_url(reading.url);
+        // Metrics tell workers apart by it alone, and two may differ by nothing but the password.
+        while (!urls.insert(line.url).second) line.url += "'";
         line.route = reading.route;
         if (!report.has_secret && !reading.cookies.empty()) line.cookie = reading.cookies.front();
         line.status = reading;

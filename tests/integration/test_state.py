@@ -477,6 +477,46 @@ def test_no_page_tells_a_secret_or_a_token(httpd, backends, tmp_path):
         assert not [word for word in (*tokens, *secrets, str(file), ".node1", "cookie_value") if word in page]
 
 
+# -- passwords of members -----------------------------------------------------------------------------------------
+
+def with_password(member, password):
+    return member.url.replace("://", f"://bob:{password}@")
+
+
+def test_a_password_in_a_members_url_is_shown_nowhere(httpd, backends):
+    member, other = backends(2)
+    server = httpd(STATUS + SERVER_STATUS + cluster(f"{with_password(member, 'hunter2')} route=node1", other.url))
+    server.bodies(2)
+    shown = with_password(member, "XXXXXXXX")
+    pages = [*PANEL.findall(server.manager_page()), *XML_PANEL.findall(server.manager_page("?xml=1")),
+             *(server.curl(f"/lbsticky-status?format={name}").body for name in ("prometheus", "openmetrics", "json"))]
+    assert len(pages) == 5
+    log = "".join(line for line in server.log().splitlines() if "[lbmethod_sticky:" in line)
+    assert log.count(f"member {shown}") == 1
+    for text in (*pages, log):
+        assert shown in text and other.url in text and "hunter2" not in text
+
+
+def test_members_that_differ_by_their_password_alone_are_told_apart(httpd, backends):
+    [member] = backends(1)
+    first, second = (with_password(member, password) for password in ("first", "second"))
+    server = httpd(STATUS + cluster(first, second, settings="lbmethod=sticky nonce=1"))
+    shown = [with_password(member, "XXXXXXXX"), with_password(member, "XXXXXXXX") + "'"]
+
+    def requests():
+        return {worker["url"]: worker["requests"]["cookie"] for worker in server.report()["workers"]}
+
+    # Their ids are made from the whole URL.
+    _, other = (row[3] for row in rows_of(server.manager_page()))
+    assert [server.curl(cookie=f"{OWN}={other}").worker for _ in range(3)] == [second] * 3
+    assert requests() == {shown[0]: 0, shown[1]: 3}
+    assert len(set(re.findall(r"^lbsticky_worker_busy\{.*\}", server.curl("/lbsticky-status").body, re.MULTILINE))) == 2
+
+    # A member with another password is another member.
+    restart(server, STATUS + cluster(first, with_password(member, "third")))
+    assert requests() == {shown[0]: 0, shown[1]: 0} and requests_in(server.report()) == {("cookie", "gone"): 3}
+
+
 # -- SetHandler lbsticky-status -----------------------------------------------------------------------------------
 
 def test_prometheus_finds_nothing_wrong_with_the_metrics(site, backends):
