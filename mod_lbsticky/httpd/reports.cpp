@@ -106,11 +106,12 @@ std::optional<BalancerReport> report_of(proxy_balancer& balancer, server_rec* se
                    });
 }
 
-std::vector<BalancerReport> all_reports(request_rec* r) {
+std::vector<BalancerReport> reports_known_to(const server_rec* asked, const request_rec* r) {
     std::vector<BalancerReport> reports;
     std::set<const SharedState*> known;  // virtual hosts inherit balancers of the main server
     std::set<std::pair<std::string, std::string>> names;
     for (server_rec* server = ap_server_conf; server; server = server->next) {
+        if (asked->is_virtual && server->is_virtual && server != asked) continue;
         for_each_balancer(server, [&](proxy_balancer& balancer) {
             const Balancer* own = Balancer::of(balancer);
             if (!own || !is_ours(balancer) || !known.insert(&own->shared).second) return;

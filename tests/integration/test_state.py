@@ -705,6 +705,42 @@ def test_a_balancer_that_virtual_hosts_inherit_is_told_once_with_all_of_its_requ
     assert [int(row[9]) for row in rows_of(server.at(ports[0]).manager_page())] in ([1, 2], [2, 1])
 
 
+@pytest.mark.parametrize("asked, told", [("main", ["main", "a", "b"]), ("a", ["main", "a"]), ("b", ["main", "b"]),
+                                         ("htaccess", ["main", "a"]), ("neither", ["main"])])
+@pytest.mark.parametrize("query", ["", "?format=json"], ids=["metrics", "json"])
+def test_a_virtual_host_tells_of_its_own_balancers_and_the_main_servers_and_of_no_other_hosts(
+        httpd, backends, open_folder, asked, told, query):
+    members = members_of(backends(2))
+    (of_a, of_b), hosts = virtual_hosts(cluster(*members), "a.example", "b.example")
+    [neither], other = virtual_hosts("", "c.example")
+    (open_folder / ".htaccess").write_text("SetHandler lbsticky-status\n")
+    files = f"""
+        ProxyPass /files !
+        Alias /files {open_folder}
+        <Directory {open_folder}>
+            AllowOverride All
+            Require all granted
+        </Directory>
+        """
+    server = httpd(STATUS + files + cluster(*members) + hosts + other)
+    ports = {"main": server.port, "a": of_a, "b": of_b, "htaccess": of_a, "neither": neither}
+    path = "/files/state" if asked == "htaccess" else "/lbsticky-status"
+    body = server.at(ports[asked]).curl(path + query).body
+    if query:
+        servers = [balancer["server"] for balancer in json.loads(body)["balancers"]]
+    else:
+        servers = re.findall(r'^lbsticky_refused_total\{balancer="mycluster"(?:,server="(.*)")?\}', body, re.MULTILINE)
+    labels = {"main": "", "a": f"a.example:{of_a}", "b": f"b.example:{of_b}"}
+    assert sorted(servers) == [labels[name] for name in told]
+
+
+def test_mod_status_tells_of_all_hosts_wherever_it_is_asked(httpd, backends):
+    (port, _), hosts = virtual_hosts(cluster(*members_of(backends(2))), "a.example", "b.example")
+    server = httpd(SERVER_STATUS + hosts)
+    for asked in (server, server.at(port)):
+        assert len(re.findall(r"^StickyBalancer\[\d\]Name: ", asked.curl("/server-status?auto").body, re.MULTILINE)) == 2
+
+
 # -- draining a member by a script --------------------------------------------------------------------------------
 
 # The script stands, alone or indented, in this file.
