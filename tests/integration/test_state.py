@@ -25,6 +25,7 @@ ProxyPass /server-status !
     SetHandler server-status
 </Location>
 """
+THOUSAND = [f"http://10.0.{number // 250}.{number % 250 + 1}:8080 route=node{number}" for number in range(1000)]
 PANEL = re.compile(r"<div class='lbsticky'>\n.*?</table>\n</div>\n", re.DOTALL)
 XML_PANEL = re.compile(r"  <httpd:sticky>.*?</httpd:sticky>\n    ", re.DOTALL)
 TAG = "{http://httpd.apache.org}"
@@ -321,11 +322,10 @@ def test_without_its_panels_the_page_is_that_of_stock_httpd_byte_for_byte(httpd,
 
 
 def test_with_1000_members_the_page_is_at_most_twice_as_long_as_that_of_stock_httpd(httpd):
-    members = [f"http://10.0.{number // 250}.{number % 250 + 1}:8080 route=node{number}" for number in range(1000)]
     settings = "lbmethod={} stickysession=JSESSIONID nonce=1"
-    server = httpd(cluster(*members, settings=settings.format("sticky")))
+    server = httpd(cluster(*THOUSAND, settings=settings.format("sticky")))
     ours = [server.manager_page(), server.manager_page("?xml=1")]
-    restart(server, cluster(*members, settings=settings.format("byrequests")))
+    restart(server, cluster(*THOUSAND, settings=settings.format("byrequests")))
     stock = [server.manager_page(), server.manager_page("?xml=1")]
     assert len(rows_of(ours[0])) == 1000
     assert [our.count("\n") > 1000 and len(our) / len(their) <= 2 for our, their in zip(ours, stock)] == [True, True]
@@ -580,6 +580,18 @@ def test_the_format_can_be_asked_for_in_the_query(httpd, backends, query, status
     answer = server.curl(f"/lbsticky-status{query}")
     assert answer.status == status and (kind is None or answer.header("Content-Type") == kind)
     assert ("lbsticky_info" in answer.body or '"version"' in answer.body) == (status == 200)
+
+
+@pytest.mark.parametrize("query", ["prometheus", "openmetrics", "json"])
+def test_of_the_state_of_1000_members_mod_deflate_leaves_less_than_a_tenth(httpd, query):
+    deflate = "AddOutputFilterByType DEFLATE text/plain application/openmetrics-text application/json\n"
+    server = httpd(STATUS + deflate + cluster(*THOUSAND), modules=["deflate", "filter"])
+    path = f"/lbsticky-status?format={query}"
+    plain, compressed = server.curl(path), server.curl(path, "--compressed")
+    assert compressed.header("Content-Encoding") == "gzip" and plain.header("Content-Encoding") is None
+    assert compressed.body == plain.body
+    assert int(compressed.header("Content-Length")) * 10 < int(plain.header("Content-Length"))
+    assert sorted(re.split(r", ?", compressed.header("Vary"))) == ["Accept", "Accept-Encoding"]
 
 
 def test_json_has_just_the_keys_that_scripts_rely_on(httpd, backends):
