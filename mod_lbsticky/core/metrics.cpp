@@ -15,7 +15,7 @@ std::string ratio(std::uint64_t part, std::uint64_t whole) {
             std::to_chars(text.data(), text.data() + text.size(), value, std::chars_format::general, 6).ptr};
 }
 
-std::string word(std::size_t affinity) {
+std::string name_of(std::size_t affinity) {
     return word_for(static_cast<Affinity>(affinity));
 }
 
@@ -99,7 +99,7 @@ std::string exposition(std::span<const BalancerReport> balancers, std::string_vi
                "Requests that a worker was chosen for, by affinity: why it was that worker.");
     out.each_counts([&](const std::string& labels, const Counts& counts) {
         for (std::size_t i = 0; i < served_affinities; ++i)
-            out.sample(labels + ",affinity=\"" + word(i) + "\"", std::to_string(counts.requests[i]));
+            out.sample(labels + ",affinity=\"" + name_of(i) + "\"", std::to_string(counts.requests[i]));
     });
     out.family("lbsticky_moved_away_total", "counter",
                "Requests whose session or cookie named a worker that could not serve them.");
@@ -136,8 +136,8 @@ std::string exposition(std::span<const BalancerReport> balancers, std::string_vi
     });
     out.family("lbsticky_worker_status", "gauge", "Whether a status flag of a worker is set.");
     out.each_worker([&](const std::string& labels, const BalancerReport&, const WorkerReport& worker) {
-        for (std::size_t i = 0; i < status_words.size(); ++i)
-            out.sample(labels + ",status=\"" + std::string(status_words[i]) + "\"", worker.status >> i & 1 ? "1" : "0");
+        for (const auto& [word, flag] : status_words)
+            out.sample(labels + ",status=\"" + std::string(word) + "\"", worker.status.*flag ? "1" : "0");
     });
     out.family("lbsticky_worker_info", "info", "Route of a worker.");
     out.each_worker([&](const std::string& labels, const BalancerReport&, const WorkerReport& worker) {
@@ -154,16 +154,16 @@ std::string quoted(std::string_view text) {
 std::string members_of(const Counts& counts) {
     std::string text = "\"requests\": {";
     for (std::size_t i = 0; i < served_affinities; ++i)
-        text += (i ? ", " : "") + quoted(word(i)) + ": " + std::to_string(counts.requests[i]);
+        text += (i ? ", " : "") + quoted(name_of(i)) + ": " + std::to_string(counts.requests[i]);
     return text + "}, \"moved_away\": " + std::to_string(counts.moved_away);
 }
 
 std::string json_of(const BalancerReport& balancer, const WorkerReport& worker) {
     std::string text = "{\"url\": " + quoted(worker.url) + ", \"route\": " + quoted(worker.route) + ", \"status\": [";
     bool first = true;
-    for (std::size_t i = 0; i < status_words.size(); ++i) {
-        if (!(worker.status >> i & 1)) continue;
-        text += (first ? "" : ", ") + quoted(status_words[i]);
+    for (const auto& [word, flag] : status_words) {
+        if (!(worker.status.*flag)) continue;
+        text += (first ? "" : ", ") + quoted(word);
         first = false;
     }
     text += "], \"weight_ratio\": " + ratio(worker.weight(), balancer.weights) + ", " + members_of(worker.counts) +

@@ -8,23 +8,39 @@
 namespace lbsticky {
 namespace {
 
-// The tables look like those of the page around them. On a narrow screen each member becomes a card.
+// Of the panel's table.
+constexpr std::array<std::string_view, 13> columns{
+    "Member", "Status", "Route", "Cookie value", "Share by weight", "Share of new sessions", "cookie",
+    "route",  "hash",   "new",   "failover",     "Moved away",      "Last sticky request"};
+
+// Tables look like those of the page around them. An empty <i> is a bar, of which a part as wide as --w is filled.
 constexpr std::string_view style = R"(<style>
 .lbsticky ul { padding-left: 1.2em; }
 .lbsticky caption { text-align: left; padding: 2px; }
 .lbsticky tbody th { text-align: left; }
-.lbsticky .bar { width: 6em; height: .6em; margin: 0 auto; border: 1px solid gray; }
-.lbsticky .bar div { height: 100%; background-color: gray; }
-@media (max-width: 50em) {
- .lbsticky table, .lbsticky caption, .lbsticky tbody, .lbsticky tr, .lbsticky td, .lbsticky tbody th { display: block; }
- .lbsticky tbody th { word-break: break-all; }
- .lbsticky thead { position: absolute; left: -999em; }
- .lbsticky td { text-align: left; border-width: 0; }
- .lbsticky td::before { content: attr(data-label) ": "; }
- .lbsticky .bar { margin: 0; }
-}
-</style>
+.lbsticky i { display: block; width: 6em; height: .6em; margin: 0 auto; border: 1px solid gray;
+              background: linear-gradient(gray, gray) no-repeat 0 / var(--w) 100%; }
 )";
+
+// On a narrow screen each member becomes a card: its cells stand below each other and say what column they are in. Rows
+// stay rows, so that browsers do not forget that this is a table.
+constexpr std::string_view style_of_cards = R"(@media (max-width: 50em) {
+ .lbsticky thead { position: absolute; left: -999em; }
+ .lbsticky td, .lbsticky tbody th { display: block; }
+ .lbsticky tbody th { word-break: break-all; }
+ .lbsticky td { text-align: left; border-width: 0; }
+ .lbsticky i { margin: 0; }
+)";
+
+std::string style_sheet() {
+    std::string text(style);
+    text += style_of_cards;
+    for (std::size_t i = 1; i < columns.size(); ++i)
+        text.append(" .lbsticky td:nth-child(" + std::to_string(i + 1) + ")::before { content: \"")
+            .append(columns[i])
+            .append(": \"; }\n");
+    return text + "}\n</style>\n";
+}
 
 constexpr std::string_view viewport = "<meta name='viewport' content='width=device-width, initial-scale=1'>\n";
 
@@ -45,51 +61,29 @@ std::string duration(std::uint64_t seconds) {
 
 std::string last_sticky(const WorkerReport& worker) {
     const auto age = worker.counts.sticky_age;
-    if (worker.status & StatusFlag::draining)
+    if (worker.status.draining)
         return age ? "draining: no sticky request for " + duration(*age) : "draining: no sticky request ever";
     return age ? duration(*age) + " ago" : "never";
 }
 
 std::string statuses(const WorkerReport& worker) {
     std::string text;
-    for (std::size_t i = 0; i < status_words.size(); ++i)
-        if (worker.status >> i & 1) text.append(text.empty() ? "" : " ").append(status_words[i]);
+    for (const auto& [word, flag] : status_words)
+        if (worker.status.*flag) text.append(text.empty() ? "" : " ").append(word);
     return text;
 }
 
-// A table whose cells know what column they are in: on a narrow screen they say so themselves. The roles are there
-// because browsers forget what a table is when its style says that it is none.
-class Table {
-public:
-    Table(std::string_view caption, std::span<const std::string_view> columns) : columns_(columns) {
-        text_.append("<table role='table'><caption>").append(caption).append("</caption>\n<thead><tr role='row'>");
-        for (const auto column : columns)
-            text_.append("<th role='columnheader' scope='col'>").append(column).append("</th>");
-        text_ += "</tr></thead>\n<tbody>\n";
-    }
-
-    // Cells are HTML; the first of a row is its header.
-    void row(std::span<const std::string> cells) {
-        text_.append("<tr role='row'><th role='rowheader' scope='row'>").append(cells[0]).append("</th>");
-        for (std::size_t i = 1; i < cells.size(); ++i)
-            text_.append("<td role='cell' data-label='")
-                .append(columns_[i])
-                .append("'>")
-                .append(cells[i])
-                .append("</td>");
-        text_ += "</tr>\n";
-    }
-
-    std::string take() { return std::move(text_ += "</tbody></table>\n"); }
-
-private:
-    std::span<const std::string_view> columns_;
-    std::string text_;
-};
-
 std::string bar(std::uint64_t part, std::uint64_t whole) {
     const std::string share = percent(part, whole);
-    return "<div class='bar'><div style='width:" + share + "'></div></div>" + share;
+    return "<i style=--w:" + share + "></i>" + share;
+}
+
+// A row of the table. Cells are HTML; the first one is the row's header. What HTML lets a writer leave out is left out,
+// the end tags of cells and quotes, because there may be thousands of members.
+std::string row(std::span<const std::string, columns.size()> cells) {
+    std::string text = "<tr><th scope=row>" + cells[0];
+    for (const std::string& cell : cells.subspan(1)) text.append("<td>").append(cell);
+    return text + "</tr>\n";
 }
 
 std::string count(std::uint64_t number, std::string_view what, std::string_view before = {}) {
@@ -131,7 +125,7 @@ constexpr std::string_view in_member = "\n            ";
 
 std::string panel_html(const BalancerReport& balancer, bool with_style) {
     std::string text = "<div class='lbsticky'>\n";
-    if (with_style) text.append(viewport).append(style);
+    if (with_style) text.append(viewport).append(style_sheet());
     text += "<h4>Session persistence</h4>\n<ul>\n<li>Session id: " + sessions_of(balancer) + "</li>\n";
     text += "<li>Own cookie: " + cookie_of(balancer) + "</li>\n";
     text += std::string("<li>Session ids without a known route: placed ") +
@@ -139,10 +133,9 @@ std::string panel_html(const BalancerReport& balancer, bool with_style) {
             count(balancer.unknown_routes, "requests") + "</li>\n";
     text += "<li>Refused: " + count(balancer.refused, "requests") + "</li>\n</ul>\n";
 
-    constexpr std::array<std::string_view, 13> columns{
-        "Member", "Status", "Route", "Cookie value", "Share by weight", "Share of new sessions", "cookie",
-        "route",  "hash",   "new",   "failover",     "Moved away",      "Last sticky request"};
-    Table table("Requests of each member, by affinity", columns);
+    text += "<table><caption>Requests of each member, by affinity</caption>\n<thead><tr>";
+    for (const auto column : columns) text.append("<th scope=col>").append(column);
+    text += "</tr></thead>\n<tbody>\n";
     for (const WorkerReport& worker : balancer.workers) {
         const Counts& counts = worker.counts;
         std::array<std::string, columns.size()> cells{
@@ -156,9 +149,9 @@ std::string panel_html(const BalancerReport& balancer, bool with_style) {
         for (std::size_t i = 0; i < served_affinities; ++i) cells[6 + i] = std::to_string(counts.requests[i]);
         cells[11] = std::to_string(counts.moved_away);
         cells[12] = last_sticky(worker);
-        table.row(cells);
+        text += row(cells);
     }
-    return text + table.take() + "</div>\n";
+    return text + "</tbody></table>\n</div>\n";
 }
 
 std::string panel_xml(const BalancerReport& balancer) {

@@ -5,10 +5,10 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "core/affinity.hpp"
+#include "core/worker.hpp"
 
 namespace lbsticky {
 
@@ -27,27 +27,11 @@ struct Counts {
     }
 };
 
-// What httpd's status says of a worker, each a bit.
-enum StatusFlag : unsigned {
-    usable = 1U << 0,
-    draining = 1U << 1,
-    disabled = 1U << 2,
-    stopped = 1U << 3,
-    in_error = 1U << 4,
-    unhealthy = 1U << 5,  // mod_proxy_hcheck found it so
-    standby = 1U << 6,
-    spare = 1U << 7,
-};
-
-// In the order of the bits.
-inline constexpr std::array<std::string_view, 8> status_words{"usable",   "draining",  "disabled", "stopped",
-                                                              "in_error", "unhealthy", "standby",  "spare"};
-
 struct WorkerReport {
-    std::string url;
-    std::string route;         // empty: none
-    std::string cookie;        // the value of the balancer's own cookie that names it; empty: none, or a secret token
-    unsigned status = 0;       // of StatusFlag
+    std::string url;     // as it may be shown, and no other worker's of the balancer
+    std::string route;   // empty: none
+    std::string cookie;  // the value of the balancer's own cookie that names it; empty: none, or a secret token
+    Status status;
     std::uint32_t factor = 0;  // in hundredths
     bool in_rotation = false;  // has a share of the new sessions
     std::uint64_t busy = 0;    // requests that it is serving now

@@ -25,7 +25,7 @@ std::vector<std::uint16_t> who_is_eligible(const std::vector<Worker>& workers, b
     for (std::size_t i = 0; i < workers.size(); ++i) {
         const Worker& worker = workers[i];
         Set& set = sets[worker.lbset];
-        const bool serves = (worker.usable || (despite_failures && worker.failing)) && !worker.draining;
+        const bool serves = (worker.usable || (despite_failures && worker.failing())) && !worker.draining;
         const auto index = static_cast<std::uint16_t>(i);
         if (worker.spare) {
             if (serves) set.spares.push_back(index);
@@ -71,7 +71,7 @@ Roster::Roster(std::vector<Worker> workers)
       by_cookie_(number_of_cookies(workers_)),
       eligible_(who_is_eligible(workers_, false)) {
     for (const auto index : eligible_) hash_.add(route_id(workers_[index]), workers_[index].factor);
-    if (std::any_of(workers_.begin(), workers_.end(), [](const Worker& worker) { return worker.failing; })) {
+    if (std::any_of(workers_.begin(), workers_.end(), [](const Worker& worker) { return worker.failing(); })) {
         homes_ = who_is_eligible(workers_, true);
         for (const auto index : homes_) home_hash_.add(route_id(workers_[index]), workers_[index].factor);
     }

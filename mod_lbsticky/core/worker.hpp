@@ -1,24 +1,53 @@
 // One worker (a member of a balancer) at one moment, as plain data.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace lbsticky {
 
-struct Worker {
+// What httpd's status says of a worker.
+struct Status {
+    bool usable = true;     // initialised; not disabled, stopped, in error, or unhealthy
+    bool draining = false;  // keeps its own sessions, gets no others
+    bool disabled = false;
+    bool stopped = false;
+    bool in_error = false;
+    bool unhealthy = false;  // mod_proxy_hcheck found it so
+    bool standby = false;    // serves when nothing else can
+    bool spare = false;      // stands in, one for one, for workers of its set that cannot serve
+
+    // Whether nothing but a failure keeps it from serving.
+    bool failing() const noexcept { return !usable && (in_error || unhealthy) && !disabled && !stopped; }
+
+    bool operator==(const Status&) const = default;
+};
+
+struct StatusWord {
+    std::string_view word;
+    bool Status::*flag;
+};
+
+// What is said of a status, in this order.
+inline constexpr std::array<StatusWord, 8> status_words{{{"usable", &Status::usable},
+                                                         {"draining", &Status::draining},
+                                                         {"disabled", &Status::disabled},
+                                                         {"stopped", &Status::stopped},
+                                                         {"in_error", &Status::in_error},
+                                                         {"unhealthy", &Status::unhealthy},
+                                                         {"standby", &Status::standby},
+                                                         {"spare", &Status::spare}}};
+
+struct Worker : Status {
     std::string url;                   // "http://127.0.0.1:8081"
     std::string route;                 // route=, empty where there is none
     std::string redirect;              // redirect=, the route that takes over its sessions
     std::vector<std::string> cookies;  // values of the balancer's own cookie that name it, the one that is given first
     std::uint32_t factor = 100;        // lbfactor, in hundredths: httpd allows 100 to 10000
     int lbset = 0;
-    bool usable = true;     // initialised; not disabled, stopped, failed by a health check, or in error
-    bool failing = false;   // not usable, for no other reason than an error or a failed health check
-    bool draining = false;  // keeps its own sessions, gets no others
-    bool spare = false;     // stands in, one for one, for workers of its set that cannot serve
-    bool standby = false;   // serves when nothing else can
 
     bool operator==(const Worker&) const = default;
 };

@@ -16,8 +16,8 @@ constexpr std::size_t looked_at_per_request = 8;
 constexpr apr_time_t compared_after = apr_time_from_sec(1);
 constexpr apr_time_t set_back = apr_time_from_sec(60);
 
-// What of a worker's status says for what it may be chosen, and when it may be tried again. A worker that cannot serve
-// for another reason than before counts as changed: that is rare, and costs one roster more.
+// What of a worker's status says for what it may be chosen, when it may be tried again, and what is shown of it. A
+// worker that cannot serve for another reason than before counts as changed: that is rare, and costs one roster more.
 constexpr unsigned deciding = PROXY_WORKER_INITIALIZED | PROXY_WORKER_NOT_USABLE_BITMAP | PROXY_WORKER_DRAIN |
                               PROXY_WORKER_HOT_SPARE | PROXY_WORKER_HOT_STANDBY | PROXY_WORKER_IGNORE_ERRORS;
 
@@ -27,19 +27,21 @@ unsigned status_of(const proxy_worker& worker) noexcept {
 }
 
 Worker reading_of(const proxy_worker& worker, unsigned status) {
+    const auto has = [status](unsigned bits) { return (status & bits) != 0; };
     Worker reading;
     reading.url = url_of(*worker.s);
     reading.route = worker.s->route;
     reading.redirect = worker.s->redirect;
     reading.factor = static_cast<std::uint32_t>(std::max(worker.s->lbfactor, 1));
     reading.lbset = worker.s->lbset;
-    reading.usable = (status & PROXY_WORKER_INITIALIZED) && !(status & PROXY_WORKER_NOT_USABLE_BITMAP);
-    constexpr unsigned failures = PROXY_WORKER_IN_ERROR | PROXY_WORKER_HC_FAIL;
-    reading.failing = !reading.usable && (status & PROXY_WORKER_INITIALIZED) &&
-                      !(status & PROXY_WORKER_NOT_USABLE_BITMAP & ~failures);
-    reading.draining = status & PROXY_WORKER_DRAIN;
-    reading.spare = status & PROXY_WORKER_HOT_SPARE;
-    reading.standby = status & PROXY_WORKER_HOT_STANDBY;
+    reading.usable = has(PROXY_WORKER_INITIALIZED) && !has(PROXY_WORKER_NOT_USABLE_BITMAP);
+    reading.draining = has(PROXY_WORKER_DRAIN);
+    reading.disabled = has(PROXY_WORKER_DISABLED);
+    reading.stopped = has(PROXY_WORKER_STOPPED);
+    reading.in_error = has(PROXY_WORKER_IN_ERROR);
+    reading.unhealthy = has(PROXY_WORKER_HC_FAIL);
+    reading.standby = has(PROXY_WORKER_HOT_STANDBY);
+    reading.spare = has(PROXY_WORKER_HOT_SPARE);
     return reading;
 }
 
@@ -126,7 +128,7 @@ std::unique_ptr<Roster> LiveRoster::without(std::span<const proxy_worker* const>
     for (std::size_t i = 0; i < readings.size(); ++i) {
         if (!readings[i].usable || std::find(workers.begin(), workers.end(), workers_[i]) == workers.end()) continue;
         readings[i].usable = false;
-        readings[i].failing = true;
+        readings[i].in_error = true;
         different = true;
     }
     return different ? std::make_unique<Roster>(std::move(readings)) : nullptr;

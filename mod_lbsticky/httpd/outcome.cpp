@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "core/masked_url.hpp"
 #include "httpd/guard.hpp"
 
 extern "C" {
@@ -77,7 +78,7 @@ std::string identity(const Decision& decision) {
 void log_line(const Decision& decision, request_rec* r) {
     ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, "%s: affinity %s, %s, %s%s", decision.balancer->httpds.s->name,
                   word_for(decision.affinity), identity(decision).c_str(), decision.worker ? "member " : "no member",
-                  decision.worker ? url_of(*decision.worker->s) : "");
+                  decision.worker ? masked_url(url_of(*decision.worker->s)).c_str() : "");
 }
 
 // Tells once a start that no request has a session id where one is looked for.

@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "core/masked_url.hpp"
 #include "httpd/balancer.hpp"
 #include "httpd/guard.hpp"
 #include "httpd/mod_proxy_functions.hpp"
@@ -14,15 +15,6 @@ APLOG_USE_MODULE(lbmethod_sticky);
 
 namespace lbsticky {
 namespace {
-
-unsigned status_of(const proxy_worker& worker) noexcept {
-    const unsigned httpds = worker.s->status;
-    const auto flag = [httpds](unsigned bit, StatusFlag ours) { return httpds & bit ? unsigned{ours} : 0U; };
-    return (PROXY_WORKER_IS_USABLE(&worker) ? unsigned{usable} : 0U) | flag(PROXY_WORKER_DRAIN, draining) |
-           flag(PROXY_WORKER_DISABLED, disabled) | flag(PROXY_WORKER_STOPPED, stopped) |
-           flag(PROXY_WORKER_IN_ERROR, in_error) | flag(PROXY_WORKER_HC_FAIL, unhealthy) |
-           flag(PROXY_WORKER_HOT_STANDBY, standby) | flag(PROXY_WORKER_HOT_SPARE, spare);
-}
 
 Counts counts_of(const WorkerTally& tally, apr_time_t now) noexcept {
     Counts counts;
@@ -78,14 +70,17 @@ BalancerReport read(proxy_balancer& balancer, server_rec* server) {
     std::vector<bool> in_rotation(roster.workers().size());
     std::vector<bool> has_worker(static_cast<std::size_t>(balancer.max_workers));
     for (const auto index : roster.eligible()) in_rotation[index] = true;
+    std::set<std::string> urls;
     for (std::size_t i = 0; i < roster.workers().size(); ++i) {
         const Worker& reading = roster.workers()[i];
         const proxy_worker& worker = *own->roster.worker(i);
         WorkerReport line;
-        line.url = reading.url;
+        line.url = masked_url(reading.url);
+        // Metrics tell workers apart by it alone, and two may differ by nothing but the password.
+        while (!urls.insert(line.url).second) line.url += "'";
         line.route = reading.route;
         if (!report.has_secret && !reading.cookies.empty()) line.cookie = reading.cookies.front();
-        line.status = status_of(worker);
+        line.status = reading;
         line.busy = worker.s->busy;
         line.factor = reading.factor;
         line.in_rotation = in_rotation[i];
@@ -113,10 +108,11 @@ std::optional<BalancerReport> report_of(proxy_balancer& balancer, server_rec* se
                    });
 }
 
-std::vector<BalancerReport> all_reports(request_rec* r) {
+std::vector<BalancerReport> reports_known_to(const server_rec* asked, const request_rec* r) {
     std::vector<BalancerReport> reports;
     std::set<std::pair<std::string, std::string>> names;
     for_each_proxy(ap_server_conf, [&](server_rec* server) {
+        if (asked->is_virtual && server->is_virtual && server != asked) return;
         for_each_balancer(server, [&](proxy_balancer& balancer) {
             auto report = report_of(balancer, server, r);
             if (!report) return;

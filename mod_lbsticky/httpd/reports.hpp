@@ -14,7 +14,8 @@ namespace lbsticky {
 // workers.
 std::optional<BalancerReport> report_of(proxy_balancer& balancer, server_rec* server, const request_rec* r) noexcept;
 
-// Those of all balancers of all servers, each once. Throws std::bad_alloc.
-std::vector<BalancerReport> all_reports(request_rec* r);
+// Those of all balancers that a server knows of, each once. A virtual host knows of its own and the main server's,
+// which it may use; the main server of those of all hosts. Throws std::bad_alloc.
+std::vector<BalancerReport> reports_known_to(const server_rec* asked, const request_rec* r);
 
 }  // namespace lbsticky

@@ -71,7 +71,7 @@ int answer_with_status(request_rec* r) noexcept {
         [&] {
             const auto format = wanted_format(r);
             if (!format) return HTTP_BAD_REQUEST;
-            const std::string text = metrics(all_reports(r), LBSTICKY_VERSION, *format);
+            const std::string text = metrics(reports_known_to(r->server, r), LBSTICKY_VERSION, *format);
             ap_set_content_type(r, content_type(*format));
             ap_set_content_length(r, static_cast<apr_off_t>(text.size()));
             apr_table_setn(r->headers_out, "Cache-Control", "no-store");
@@ -88,7 +88,7 @@ int answer_with_status(request_rec* r) noexcept {
 int add_to_server_status(request_rec* r, int flags) noexcept {
     return guarded(
         [&] {
-            const auto reports = all_reports(r);
+            const auto reports = reports_known_to(ap_server_conf, r);
             if (reports.empty()) return OK;
             const std::string text = flags & AP_STATUS_SHORT ? status_lines(reports) : status_html(reports);
             ap_rwrite(text.data(), static_cast<int>(text.size()), r);

@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "core/masked_url.hpp"
 #include "httpd/directives.hpp"
 #include "httpd/mod_proxy_functions.hpp"
 #include "httpd/provider.hpp"
@@ -45,13 +46,13 @@ void warn_of_routes(const Subject& subject) {
     // A member without a route has an id in the balancer's own cookie.
     const bool cookie_off = settings.cookie && settings.cookie->given == CookieSettings::Given::never;
     const bool only_session_ids = cookie_off && (settings.session_names || *balancer.s->sticky);
-    std::unordered_map<std::string_view, const char*> by_route;
+    std::unordered_map<std::string_view, std::string> by_route;
     int without_route = 0;
     std::string first_without_route;
 
     for (int i = 0; i < balancer.workers->nelts; ++i) {
         const proxy_worker_shared& worker = *APR_ARRAY_IDX(balancer.workers, i, proxy_worker*)->s;
-        const char* name = url_of(worker);
+        const std::string name = masked_url(url_of(worker));
         const char* route = worker.route;
         if (!*route) {
             if (without_route++ == 0) first_without_route = name;
@@ -59,7 +60,7 @@ void warn_of_routes(const Subject& subject) {
         }
         const auto [other, is_new] = by_route.try_emplace(route, name);
         if (!is_new)
-            subject.warn(std::string("members ") + other->second + " and " + name + " have the same route=" + route +
+            subject.warn("members " + other->second + " and " + name + " have the same route=" + route +
                          ": sessions of the one go to the other");
 
         if (const char* found = std::strpbrk(route, " ;,"))
@@ -126,7 +127,7 @@ void warn_of_ids(const Subject& subject, KnownMembers& known) {
             by_url ? std::strcmp(member.scheme, other->scheme) == 0 : *member.route && *other->route;
         if (has_one_id) continue;
         subject.warn("LBStickyCookie " + cookie->name + " is shared with " + balancer->s->name + ", where member " +
-                     url_of(member) + " is " + url_of(*other) +
+                     masked_url(url_of(member)) + " is " + masked_url(url_of(*other)) +
                      " and has another id: give each member that is in both the same route= in both");
         return;  // one sentence says it for all members
     }

@@ -16,9 +16,9 @@ SESSION = "JSESSIONID=12345"
 OWN = "lbsticky_shop"
 COLUMNS = ["Member", "Status", "Route", "Cookie value", "Share by weight", "Share of new sessions",
            "cookie", "route", "hash", "new", "failover", "Moved away", "Last sticky request"]
-ROWS = """return [...document.querySelectorAll('.lbsticky tbody tr')].map(row => Object.fromEntries(
-              [['Member', row.querySelector('th').textContent],
-               ...[...row.querySelectorAll('td')].map(cell => [cell.dataset.label, cell.textContent])]))"""
+ROWS = """const [header, ...rows] = document.querySelector('.lbsticky table').rows;
+          return rows.map(row => Object.fromEntries([...row.cells].map(
+              cell => [header.cells[cell.cellIndex].textContent, cell.textContent])))"""
 
 
 class Manager:
@@ -178,14 +178,21 @@ def test_the_panel_is_no_wider_than_the_screen(rich, picture, width):
     assert len(heights) == 3 * len(COLUMNS) and min(heights) > 10  # all of them are there to be seen
 
 
+def test_on_a_phone_each_number_says_what_it_is_and_on_a_desktop_its_column_does(rich):
+    names = """return [...document.querySelectorAll('.lbsticky tbody tr')].map(row => [...row.cells].map(
+        cell => getComputedStyle(cell, '::before').content))"""
+    assert rich(390).driver.execute_script(names) == [["none", *(f'"{column}: "' for column in COLUMNS[1:])]] * 3
+    assert rich(1280).driver.execute_script(names) == [["none"] * len(COLUMNS)] * 3
+
+
 @WIDTHS
 def test_a_bar_is_as_long_as_the_number_beside_it_says(rich, width):
     manager = rich(width)
-    bars = manager.driver.execute_script("""return [...document.querySelectorAll('.bar')].map(bar =>
-        [bar.clientWidth, bar.firstChild.getBoundingClientRect().width, parseFloat(bar.parentNode.textContent)])""")
-    assert len(bars) == 6 and [number for _, _, number in bars][::2] == [66.7, 33.3, 0.0]
+    bars = manager.driver.execute_script("""return [...document.querySelectorAll('.lbsticky i')].map(bar =>
+        [bar.clientWidth, getComputedStyle(bar).backgroundSize, bar.parentNode.textContent])""")
+    assert len(bars) == 6 and [number for _, _, number in bars][::2] == ["66.7%", "33.3%", "0.0%"]
     for whole, part, number in bars:
-        assert whole > 50 and abs(part / whole - number / 100) < 0.01
+        assert whole > 50 and float(part.removesuffix("% 100%")) == float(number.removesuffix("%"))
 
 
 @WIDTHS
@@ -213,7 +220,7 @@ def test_a_screen_reader_is_told_that_the_table_is_one(rich, width):
 def test_the_panel_is_legible_on_white(rich, picture):
     manager = rich(1280, height=1000)
     everywhere = manager.driver.execute_script("""return [...document.querySelectorAll('body, .lbsticky *')]
-        .filter(element => !element.closest('style, .bar')).map(element => getComputedStyle(element))
+        .filter(element => !element.closest('style, i')).map(element => getComputedStyle(element))
         .map(style => [style.color, style.backgroundColor].join(' on '))""")
     assert set(everywhere) == {f"rgb(0, 0, 0) on {colour}" for colour in (
         "rgba(0, 0, 0, 0)", "rgb(255, 255, 255)", "rgb(211, 211, 211)")}

@@ -403,12 +403,22 @@ def pages_and_sockets(pages, sockets, more="LBStickyCookie S", of_sockets=None):
 WS_A = A.replace("http", "ws")
 WS_B = B.replace("http", "ws")
 
+SECRET_A = A.replace("://", "://bob:secret@")
+MASKED_A = A.replace("://", "://bob:XXXXXXXX@")
+
 # What it is: (configuration, what is said about it).
 WARNED_OF = {
     "a member without a route": (cluster(f"{A} route=a", B, settings=STICKY, more=NO_COOKIE), [no_route(1, 2, B)]),
     "members without a route, with LBStickySession": (
         cluster(A, B, more=f"LBStickySession S\n{NO_COOKIE}"), [no_route(2, 2, A)]),
     "two members with one route": (cluster(f"{A} route=a", f"{B} route=a", settings=STICKY), [same_route("a")]),
+    "a member without a route, with a password": (
+        cluster(SECRET_A, B, more=f"LBStickySession S\n{NO_COOKIE}"), [no_route(2, 2, MASKED_A)]),
+    "two members with one route, one of them with a password": (
+        cluster(f"{SECRET_A} route=a", f"{B} route=a", settings=STICKY), [same_route("a", MASKED_A)]),
+    "members with passwords, and other ids in the balancers that share a cookie": (
+        pages_and_sockets([SECRET_A], [SECRET_A.replace("http", "ws")]),
+        [two_ids(MASKED_A.replace("http", "ws"), MASKED_A)]),
     "a standby with the route of another": (cluster(f"{A} route=a", f"{B} route=a status=+H", settings=STICKY),
                                             [same_route("a")]),
     "a route with a blank": (cluster(f'{A} "route=a b"', settings=STICKY), [unusable("a b", " ")]),

@@ -25,6 +25,7 @@ ProxyPass /server-status !
     SetHandler server-status
 </Location>
 """
+THOUSAND = [f"http://10.0.{number // 250}.{number % 250 + 1}:8080 route=node{number}" for number in range(1000)]
 PANEL = re.compile(r"<div class='lbsticky'>\n.*?</table>\n</div>\n", re.DOTALL)
 XML_PANEL = re.compile(r"  <httpd:sticky>.*?</httpd:sticky>\n    ", re.DOTALL)
 TAG = "{http://httpd.apache.org}"
@@ -320,12 +321,22 @@ def test_without_its_panels_the_page_is_that_of_stock_httpd_byte_for_byte(httpd,
     assert ours[-1] == stock[-1]
 
 
+def test_with_1000_members_the_page_is_at_most_twice_as_long_as_that_of_stock_httpd(httpd):
+    settings = "lbmethod={} stickysession=JSESSIONID nonce=1"
+    server = httpd(cluster(*THOUSAND, settings=settings.format("sticky")))
+    ours = [server.manager_page(), server.manager_page("?xml=1")]
+    restart(server, cluster(*THOUSAND, settings=settings.format("byrequests")))
+    stock = [server.manager_page(), server.manager_page("?xml=1")]
+    assert len(rows_of(ours[0])) == 1000
+    assert [our.count("\n") > 1000 and len(our) / len(their) <= 2 for our, their in zip(ours, stock)] == [True, True]
+
+
 def test_a_panel_stands_under_each_balancer_with_this_method_and_has_its_members(httpd, backends):
     server = httpd(several("sticky", backends(3), 1000), modules=["lbmethod_bybusyness"])
     parts = by_balancer(server.manager_page())
     assert list(parts) == ["one", "two", "three", "four"]
     for name, part in parts.items():
-        rows = re.findall(r"<th role='rowheader' scope='row'>(.*?)</th>", part)
+        rows = re.findall(r"<th scope=row>(.*?)<td>", part)
         assert rows == ([] if name == "two" else re.findall(r"w=(.*?)&amp;nonce", part))
         assert len(rows) == {"one": 3, "two": 0, "three": 1000, "four": 3}[name]
     assert [part.count("<style>") for part in parts.values()] == [1, 0, 0, 0]
@@ -380,8 +391,7 @@ class Texts(html.parser.HTMLParser):
 
 def rows_of(panel):
     """The cells of a panel's table, a list a member."""
-    rows = re.findall(r"<tr role='row'><th role='rowheader' scope='row'>(.*?)</tr>", panel)
-    return [re.split(r"</t[hd]><td role='cell' data-label='[^']*'>", row.removesuffix("</td>")) for row in rows]
+    return [row.split("<td>") for row in re.findall(r"<tr><th scope=row>(.*?)</tr>", panel)]
 
 
 def test_html_xml_json_metrics_and_mod_status_tell_the_same_numbers(site):
@@ -477,6 +487,46 @@ def test_no_page_tells_a_secret_or_a_token(httpd, backends, tmp_path):
         assert not [word for word in (*tokens, *secrets, str(file), ".node1", "cookie_value") if word in page]
 
 
+# -- passwords of members -----------------------------------------------------------------------------------------
+
+def with_password(member, password):
+    return member.url.replace("://", f"://bob:{password}@")
+
+
+def test_a_password_in_a_members_url_is_shown_nowhere(httpd, backends):
+    member, other = backends(2)
+    server = httpd(STATUS + SERVER_STATUS + cluster(f"{with_password(member, 'hunter2')} route=node1", other.url))
+    server.bodies(2)
+    shown = with_password(member, "XXXXXXXX")
+    pages = [*PANEL.findall(server.manager_page()), *XML_PANEL.findall(server.manager_page("?xml=1")),
+             *(server.curl(f"/lbsticky-status?format={name}").body for name in ("prometheus", "openmetrics", "json"))]
+    assert len(pages) == 5
+    log = "".join(line for line in server.log().splitlines() if "[lbmethod_sticky:" in line)
+    assert log.count(f"member {shown}") == 1
+    for text in (*pages, log):
+        assert shown in text and other.url in text and "hunter2" not in text
+
+
+def test_members_that_differ_by_their_password_alone_are_told_apart(httpd, backends):
+    [member] = backends(1)
+    first, second = (with_password(member, password) for password in ("first", "second"))
+    server = httpd(STATUS + cluster(first, second, settings="lbmethod=sticky nonce=1"))
+    shown = [with_password(member, "XXXXXXXX"), with_password(member, "XXXXXXXX") + "'"]
+
+    def requests():
+        return {worker["url"]: worker["requests"]["cookie"] for worker in server.report()["workers"]}
+
+    # Their ids are made from the whole URL.
+    _, other = (row[3] for row in rows_of(server.manager_page()))
+    assert [server.curl(cookie=f"{OWN}={other}").worker for _ in range(3)] == [second] * 3
+    assert requests() == {shown[0]: 0, shown[1]: 3}
+    assert len(set(re.findall(r"^lbsticky_worker_busy\{.*\}", server.curl("/lbsticky-status").body, re.MULTILINE))) == 2
+
+    # A member with another password is another member.
+    restart(server, STATUS + cluster(first, with_password(member, "third")))
+    assert requests() == {shown[0]: 0, shown[1]: 0} and requests_in(server.report()) == {("cookie", "gone"): 3}
+
+
 # -- SetHandler lbsticky-status -----------------------------------------------------------------------------------
 
 def test_prometheus_finds_nothing_wrong_with_the_metrics(site, backends):
@@ -530,6 +580,18 @@ def test_the_format_can_be_asked_for_in_the_query(httpd, backends, query, status
     answer = server.curl(f"/lbsticky-status{query}")
     assert answer.status == status and (kind is None or answer.header("Content-Type") == kind)
     assert ("lbsticky_info" in answer.body or '"version"' in answer.body) == (status == 200)
+
+
+@pytest.mark.parametrize("query", ["prometheus", "openmetrics", "json"])
+def test_of_the_state_of_1000_members_mod_deflate_leaves_less_than_a_tenth(httpd, query):
+    deflate = "AddOutputFilterByType DEFLATE text/plain application/openmetrics-text application/json\n"
+    server = httpd(STATUS + deflate + cluster(*THOUSAND), modules=["deflate", "filter"])
+    path = f"/lbsticky-status?format={query}"
+    plain, compressed = server.curl(path), server.curl(path, "--compressed")
+    assert compressed.header("Content-Encoding") == "gzip" and plain.header("Content-Encoding") is None
+    assert compressed.body == plain.body
+    assert int(compressed.header("Content-Length")) * 10 < int(plain.header("Content-Length"))
+    assert sorted(re.split(r", ?", compressed.header("Vary"))) == ["Accept", "Accept-Encoding"]
 
 
 def test_json_has_just_the_keys_that_scripts_rely_on(httpd, backends):
@@ -674,6 +736,42 @@ def test_a_balancer_that_virtual_hosts_inherit_is_told_once_with_all_of_its_requ
     assert sum("_refused_total" in name for name in series(server)) == 1
     assert server.curl("/server-status").body.count("<td>mycluster</td>") == 1
     assert [int(row[9]) for row in rows_of(server.at(ports[0]).manager_page())] in ([1, 2], [2, 1])
+
+
+@pytest.mark.parametrize("asked, told", [("main", ["main", "a", "b"]), ("a", ["main", "a"]), ("b", ["main", "b"]),
+                                         ("htaccess", ["main", "a"]), ("neither", ["main"])])
+@pytest.mark.parametrize("query", ["", "?format=json"], ids=["metrics", "json"])
+def test_a_virtual_host_tells_of_its_own_balancers_and_the_main_servers_and_of_no_other_hosts(
+        httpd, backends, open_folder, asked, told, query):
+    members = members_of(backends(2))
+    (of_a, of_b), hosts = virtual_hosts(cluster(*members), "a.example", "b.example")
+    [neither], other = virtual_hosts("", "c.example")
+    (open_folder / ".htaccess").write_text("SetHandler lbsticky-status\n")
+    files = f"""
+        ProxyPass /files !
+        Alias /files {open_folder}
+        <Directory {open_folder}>
+            AllowOverride All
+            Require all granted
+        </Directory>
+        """
+    server = httpd(STATUS + files + cluster(*members) + hosts + other)
+    ports = {"main": server.port, "a": of_a, "b": of_b, "htaccess": of_a, "neither": neither}
+    path = "/files/state" if asked == "htaccess" else "/lbsticky-status"
+    body = server.at(ports[asked]).curl(path + query).body
+    if query:
+        servers = [balancer["server"] for balancer in json.loads(body)["balancers"]]
+    else:
+        servers = re.findall(r'^lbsticky_refused_total\{balancer="mycluster"(?:,server="(.*)")?\}', body, re.MULTILINE)
+    labels = {"main": "", "a": f"a.example:{of_a}", "b": f"b.example:{of_b}"}
+    assert sorted(servers) == [labels[name] for name in told]
+
+
+def test_mod_status_tells_of_all_hosts_wherever_it_is_asked(httpd, backends):
+    (port, _), hosts = virtual_hosts(cluster(*members_of(backends(2))), "a.example", "b.example")
+    server = httpd(SERVER_STATUS + hosts)
+    for asked in (server, server.at(port)):
+        assert len(re.findall(r"^StickyBalancer\[\d\]Name: ", asked.curl("/server-status?auto").body, re.MULTILINE)) == 2
 
 
 # -- draining a member by a script --------------------------------------------------------------------------------

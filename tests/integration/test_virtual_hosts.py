@@ -245,9 +245,10 @@ def test_several_virtual_hosts_each_have_the_method_that_they_name_or_inherit(st
 
 def counts(server):
     """{virtual host or "" for the main server: {affinity: number, without those that are 0}}"""
-    reports = json.loads(server.curl("/lbsticky-status?format=json").body)["balancers"]
+    # Each host tells of itself, and of the main server, to which no request comes here.
+    answers = [server.curl("/lbsticky-status?format=json", "--header", f"Host: {name}").body for name in "abc"]
     sums = {}
-    for report in reports:
+    for report in (report for answer in answers for report in json.loads(answer)["balancers"]):
         count = collections.Counter()
         for worker in report["workers"]:
             count.update(worker["requests"])

@@ -18,12 +18,12 @@ TEST_CASE("the panel of a balancer", "[panel]") {
 <li>Session ids without a known route: placed by consistent hashing: 41 requests</li>
 <li>Refused: 3 requests</li>
 </ul>
-<table role='table'><caption>Requests of each member, by affinity</caption>
-<thead><tr role='row'><th role='columnheader' scope='col'>Member</th><th role='columnheader' scope='col'>Status</th><th role='columnheader' scope='col'>Route</th><th role='columnheader' scope='col'>Cookie value</th><th role='columnheader' scope='col'>Share by weight</th><th role='columnheader' scope='col'>Share of new sessions</th><th role='columnheader' scope='col'>cookie</th><th role='columnheader' scope='col'>route</th><th role='columnheader' scope='col'>hash</th><th role='columnheader' scope='col'>new</th><th role='columnheader' scope='col'>failover</th><th role='columnheader' scope='col'>Moved away</th><th role='columnheader' scope='col'>Last sticky request</th></tr></thead>
+<table><caption>Requests of each member, by affinity</caption>
+<thead><tr><th scope=col>Member<th scope=col>Status<th scope=col>Route<th scope=col>Cookie value<th scope=col>Share by weight<th scope=col>Share of new sessions<th scope=col>cookie<th scope=col>route<th scope=col>hash<th scope=col>new<th scope=col>failover<th scope=col>Moved away<th scope=col>Last sticky request</tr></thead>
 <tbody>
-<tr role='row'><th role='rowheader' scope='row'>http://10.0.0.1:8080</th><td role='cell' data-label='Status'>usable</td><td role='cell' data-label='Route'>node1</td><td role='cell' data-label='Cookie value'>.node1</td><td role='cell' data-label='Share by weight'><div class='bar'><div style='width:75.0%'></div></div>75.0%</td><td role='cell' data-label='Share of new sessions'><div class='bar'><div style='width:80.0%'></div></div>80.0%</td><td role='cell' data-label='cookie'>10</td><td role='cell' data-label='route'>20</td><td role='cell' data-label='hash'>30</td><td role='cell' data-label='new'>40</td><td role='cell' data-label='failover'>50</td><td role='cell' data-label='Moved away'>6</td><td role='cell' data-label='Last sticky request'>3 s ago</td></tr>
-<tr role='row'><th role='rowheader' scope='row'>http://10.0.0.2:8080</th><td role='cell' data-label='Status'>usable draining</td><td role='cell' data-label='Route'>node2</td><td role='cell' data-label='Cookie value'>.node2</td><td role='cell' data-label='Share by weight'><div class='bar'><div style='width:0.0%'></div></div>0.0%</td><td role='cell' data-label='Share of new sessions'><div class='bar'><div style='width:20.0%'></div></div>20.0%</td><td role='cell' data-label='cookie'>1</td><td role='cell' data-label='route'>2</td><td role='cell' data-label='hash'>3</td><td role='cell' data-label='new'>10</td><td role='cell' data-label='failover'>5</td><td role='cell' data-label='Moved away'>0</td><td role='cell' data-label='Last sticky request'>draining: no sticky request for 2 min</td></tr>
-<tr role='row'><th role='rowheader' scope='row'>http://10.0.0.3:8080</th><td role='cell' data-label='Status'>usable standby spare</td><td role='cell' data-label='Route'></td><td role='cell' data-label='Cookie value'>.0123456789abcdef</td><td role='cell' data-label='Share by weight'><div class='bar'><div style='width:25.0%'></div></div>25.0%</td><td role='cell' data-label='Share of new sessions'><div class='bar'><div style='width:0.0%'></div></div>0.0%</td><td role='cell' data-label='cookie'>0</td><td role='cell' data-label='route'>0</td><td role='cell' data-label='hash'>0</td><td role='cell' data-label='new'>0</td><td role='cell' data-label='failover'>0</td><td role='cell' data-label='Moved away'>0</td><td role='cell' data-label='Last sticky request'>never</td></tr>
+<tr><th scope=row>http://10.0.0.1:8080<td>usable<td>node1<td>.node1<td><i style=--w:75.0%></i>75.0%<td><i style=--w:80.0%></i>80.0%<td>10<td>20<td>30<td>40<td>50<td>6<td>3 s ago</tr>
+<tr><th scope=row>http://10.0.0.2:8080<td>usable draining<td>node2<td>.node2<td><i style=--w:0.0%></i>0.0%<td><i style=--w:20.0%></i>20.0%<td>1<td>2<td>3<td>10<td>5<td>0<td>draining: no sticky request for 2 min</tr>
+<tr><th scope=row>http://10.0.0.3:8080<td>usable standby spare<td><td>.0123456789abcdef<td><i style=--w:25.0%></i>25.0%<td><i style=--w:0.0%></i>0.0%<td>0<td>0<td>0<td>0<td>0<td>0<td>never</tr>
 </tbody></table>
 </div>
 )");
@@ -38,10 +38,10 @@ TEST_CASE("nothing in a configuration can break out of the panel", "[panel]") {
 <li>Session ids without a known route: placed like new sessions: 0 requests</li>
 <li>Refused: 0 requests</li>
 </ul>
-<table role='table'><caption>Requests of each member, by affinity</caption>
-<thead><tr role='row'><th role='columnheader' scope='col'>Member</th><th role='columnheader' scope='col'>Status</th><th role='columnheader' scope='col'>Route</th><th role='columnheader' scope='col'>Cookie value</th><th role='columnheader' scope='col'>Share by weight</th><th role='columnheader' scope='col'>Share of new sessions</th><th role='columnheader' scope='col'>cookie</th><th role='columnheader' scope='col'>route</th><th role='columnheader' scope='col'>hash</th><th role='columnheader' scope='col'>new</th><th role='columnheader' scope='col'>failover</th><th role='columnheader' scope='col'>Moved away</th><th role='columnheader' scope='col'>Last sticky request</th></tr></thead>
+<table><caption>Requests of each member, by affinity</caption>
+<thead><tr><th scope=col>Member<th scope=col>Status<th scope=col>Route<th scope=col>Cookie value<th scope=col>Share by weight<th scope=col>Share of new sessions<th scope=col>cookie<th scope=col>route<th scope=col>hash<th scope=col>new<th scope=col>failover<th scope=col>Moved away<th scope=col>Last sticky request</tr></thead>
 <tbody>
-<tr role='row'><th role='rowheader' scope='row'>http://&lt;u&gt;&#39;&quot;</th><td role='cell' data-label='Status'>draining in_error</td><td role='cell' data-label='Route'>&lt;/table&gt;&#65533;</td><td role='cell' data-label='Cookie value'>.&lt;/table&gt;</td><td role='cell' data-label='Share by weight'><div class='bar'><div style='width:0.0%'></div></div>0.0%</td><td role='cell' data-label='Share of new sessions'><div class='bar'><div style='width:0.0%'></div></div>0.0%</td><td role='cell' data-label='cookie'>0</td><td role='cell' data-label='route'>0</td><td role='cell' data-label='hash'>0</td><td role='cell' data-label='new'>0</td><td role='cell' data-label='failover'>0</td><td role='cell' data-label='Moved away'>0</td><td role='cell' data-label='Last sticky request'>draining: no sticky request ever</td></tr>
+<tr><th scope=row>http://&lt;u&gt;&#39;&quot;<td>draining in_error<td>&lt;/table&gt;&#65533;<td>.&lt;/table&gt;<td><i style=--w:0.0%></i>0.0%<td><i style=--w:0.0%></i>0.0%<td>0<td>0<td>0<td>0<td>0<td>0<td>draining: no sticky request ever</tr>
 </tbody></table>
 </div>
 )");
@@ -201,7 +201,7 @@ TEST_CASE("with a secret nothing says what names a member", "[panel]") {
     balancer.workers[0].cookie = "token";  // even if it were there
     const std::string html = panel_html(balancer, false);
     CHECK(html.find("signed with a secret") != std::string::npos);
-    CHECK(html.find("<td role='cell' data-label='Cookie value'>secret</td>") != std::string::npos);
+    CHECK(html.find("<td>secret<td>") != std::string::npos);
     CHECK(html.find("token") == std::string::npos);
     const std::string xml = panel_xml(balancer);
     CHECK(xml.find("<httpd:secret>On</httpd:secret>") != std::string::npos);
@@ -221,7 +221,7 @@ TEST_CASE("how long ago something was is told in the largest unit that fits", "[
         WorkerReport worker;
         worker.counts.sticky_age = seconds;
         balancer.add(worker);
-        CHECK(panel_html(balancer, false).find(">" + std::string(words) + " ago</td>") != std::string::npos);
+        CHECK(panel_html(balancer, false).find(">" + std::string(words) + " ago</tr>") != std::string::npos);
     }
 }
 

@@ -23,7 +23,6 @@ inline BalancerReport shop() {
     one.url = "http://10.0.0.1:8080";
     one.route = "node1";
     one.cookie = ".node1";
-    one.status = usable;
     one.factor = 300;
     one.in_rotation = true;
     one.busy = 4;
@@ -34,7 +33,7 @@ inline BalancerReport shop() {
     two.url = "http://10.0.0.2:8080";
     two.route = "node2";
     two.cookie = ".node2";
-    two.status = usable | draining;
+    two.status.draining = true;
     two.factor = 100;
     two.counts = {{1, 2, 3, 10, 5}, 0, 125};
     balancer.add(two);
@@ -42,7 +41,7 @@ inline BalancerReport shop() {
     WorkerReport three;
     three.url = "http://10.0.0.3:8080";
     three.cookie = ".0123456789abcdef";
-    three.status = usable | standby | spare;
+    three.status.standby = three.status.spare = true;
     three.factor = 100;
     three.in_rotation = true;
     balancer.add(three);
@@ -63,7 +62,8 @@ inline BalancerReport hostile() {
     worker.url = "http://<u>'\"";
     worker.route = "</table>\xE9";
     worker.cookie = ".</table>";
-    worker.status = draining | in_error;
+    worker.status.usable = false;
+    worker.status.draining = worker.status.in_error = true;
     worker.factor = 100;
     balancer.add(worker);
     return balancer;

@@ -303,4 +303,20 @@ TEST_CASE("a roster has at most 65,535 workers", "[roster]") {
     CHECK(roster.by_rotation(tickets) == 0);
 }
 
+TEST_CASE("a worker is failing where a failure, and nothing else, keeps it from serving", "[roster]") {
+    const auto status = [](auto... flags) {
+        Status made;
+        made.usable = false;
+        ((made.*flags = true), ...);
+        return made;
+    };
+    CHECK(status(&Status::in_error).failing());
+    CHECK(status(&Status::unhealthy, &Status::draining).failing());
+    CHECK_FALSE(status().failing());  // httpd has not initialised it
+    CHECK_FALSE(status(&Status::disabled).failing());
+    CHECK_FALSE(status(&Status::in_error, &Status::disabled).failing());
+    CHECK_FALSE(status(&Status::unhealthy, &Status::stopped).failing());
+    CHECK_FALSE(Status{}.failing());
+}
+
 }  // namespace lbsticky

@@ -50,7 +50,7 @@ inline Worker down(Worker worker) {
 // In error, or failed by a health check.
 inline Worker failing(Worker worker) {
     worker.usable = false;
-    worker.failing = true;
+    worker.in_error = true;
     return worker;
 }
 

@@ -1,0 +1,14 @@
+// A worker's URL as it may be shown.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace lbsticky {
+
+// The URL with "XXXXXXXX" in place of its password, as apr_uri_unparse() writes it: "http://user:XXXXXXXX@host". (httpd
+// 2.4.71 itself shows the password, in balancer-manager and in its debug log.) For pages, metrics and logs only: what
+// decides is made from the URL itself. Throws std::bad_alloc.
+std::string masked_url(std::string_view url);
+
+}  // namespace lbsticky
