@@ -22,13 +22,14 @@ std::string_view view(const char* text) noexcept {
 // and with a timeout= of its own, which it sets to 0 as long as it waits. What it knows of the members is what was
 // learned of them just before: a copy that learned of more by itself would become the balancer of members that outlive
 // it. The mutex must be held when the copy is made.
-proxy_balancer* view_of(proxy_balancer& balancer, apr_pool_t* pool) noexcept {
+proxy_balancer* view_of(proxy_balancer& balancer, const proxy_server_conf& conf, apr_pool_t* pool) noexcept {
     if (!*balancer.s->sticky && balancer.s->timeout == 0) return &balancer;
-    auto* shared = static_cast<proxy_balancer_shared*>(apr_pmemdup(pool, balancer.s, sizeof(*balancer.s)));
-    *shared->sticky = *shared->sticky_path = '\0';
-    auto* copy = static_cast<proxy_balancer*>(apr_pmemdup(pool, &balancer, sizeof(balancer)));
-    copy->s = shared;
-    copy->wupdated = shared->wupdated;
+    // A later httpd may have longer ones of both.
+    auto* copy =
+        static_cast<proxy_balancer*>(apr_pmemdup(pool, &balancer, static_cast<std::size_t>(conf.balancers->elt_size)));
+    copy->s = static_cast<proxy_balancer_shared*>(apr_pmemdup(pool, balancer.s, conf.storage->slot_size(conf.bslot)));
+    *copy->s->sticky = *copy->s->sticky_path = '\0';
+    copy->wupdated = copy->s->wupdated;
     return copy;
 }
 
@@ -83,13 +84,14 @@ int Request::choose_worker(Balancer& own, proxy_worker** worker, request_rec* r,
 
     // Decide. What fails here fails for the finder too, which has an answer to that.
     proxy_balancer* seen = &own.httpds;
-    const auto decide = [&] {
-        const ThreadLock lock(own.httpds);
-        mod_proxy.sync_balancer(&own.httpds, r->server, conf);
-        lbsticky::decide(decision_.emplace(), own, claims, rules, failed(), r);
-        seen = view_of(own.httpds, r->pool);
-    };
-    guarded(decide, [this](const char*) { decision_.reset(); });
+    guarded(
+        [&] {
+            const ThreadLock lock(own.httpds);
+            mod_proxy.sync_balancer(&own.httpds, r->server, conf);
+            decide(decision_.emplace(), own, claims, rules, failed(), r);
+            seen = view_of(own.httpds, *conf, r->pool);
+        },
+        [this](const char*) { decision_.reset(); });
 
     // Refuse, or hand over: the rest is mod_proxy_balancer's business.
     const bool refused = decision_ && decision_->affinity == Affinity::refused;
@@ -114,7 +116,7 @@ proxy_worker* Request::hand_out(Balancer& own, request_rec* r) {
         SessionName from_stickysession;
         const Rules rules = rules_of(own, from_stickysession);
         const Claims claims = claims_of(r, rules, view(cookie_.all_cookies(r)));
-        lbsticky::decide(decision_.emplace(), own, claims, rules, failed(), r);
+        decide(decision_.emplace(), own, claims, rules, failed(), r);
     }
     decision_->handed_out = true;
     return decision_->worker;
