@@ -44,8 +44,8 @@ public:
     bool still_true(const Choice& choice, server_rec* server) noexcept;
 
     // The current roster with these workers unable to serve; null if they are so already. For the retry of one request:
-    // it costs 0.02 ms with 128 members and 1 ms with 4,096, and a rotation only where that decides. Throws as current()
-    // does.
+    // it costs 0.02 ms with 128 members and 1 ms with 4,096, and a rotation only where that decides. Throws as
+    // current() does.
     std::unique_ptr<Roster> without(std::span<const proxy_worker* const> workers) const;
 
     // httpd's worker at an index of the roster.
