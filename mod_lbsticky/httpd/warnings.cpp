@@ -2,13 +2,16 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "core/masked_url.hpp"
+#include "core/route_id.hpp"
 #include "httpd/directives.hpp"
 #include "httpd/mod_proxy_functions.hpp"
 #include "httpd/provider.hpp"
@@ -133,12 +136,75 @@ void warn_of_ids(const Subject& subject, KnownMembers& known) {
     }
 }
 
-void warn_of_balancer(const Subject& subject, KnownMembers& known) {
+// A balancer that gives an automatic cookie, and what its values are made with.
+struct Giver {
+    const proxy_balancer& balancer;
+    std::optional<std::vector<std::string>> secrets;
+};
+
+// Those of all servers, by what makes it one cookie to a browser: its name and path, and the host or domain.
+using KnownGivers = std::unordered_map<std::string, Giver>;
+
+std::set<std::string> ids_of(const proxy_balancer& balancer) {
+    std::set<std::string> ids;
+    for (int i = 0; i < balancer.workers->nelts; ++i) {
+        const proxy_worker_shared& member = *APR_ARRAY_IDX(balancer.workers, i, proxy_worker*)->s;
+        Worker worker;
+        worker.url = url_of(member);
+        worker.route = member.route;
+        ids.insert(cookie_id(worker));
+    }
+    return ids;
+}
+
+// Whether each knows the cookies of the other. Virtual hosts that inherit a balancer have its very list of members.
+bool understand_each_other(const Giver& one, const Giver& other) {
+    return one.secrets == other.secrets &&
+           (one.balancer.workers == other.balancer.workers || ids_of(one.balancer) == ids_of(other.balancer));
+}
+
+// The names of a server, in lower case: a browser's cookies belong to one, whatever the port.
+std::vector<std::string> hosts_of(const server_rec& server) {
+    std::vector<std::string> hosts;
+    const auto add = [&hosts](const char* host) {
+        hosts.emplace_back(host ? host : "");
+        ap_str_tolower(hosts.back().data());
+    };
+    add(server.server_hostname);
+    for (const apr_array_header_t* names : {server.names, server.wild_names})
+        for (int i = 0; names && i < names->nelts; ++i) add(APR_ARRAY_IDX(names, i, const char*));
+    return hosts;
+}
+
+// Balancers whose automatic names meet, `c:8080` and `c_8080` or `app` on two ports of a host: a client has the cookie
+// of only one of them, and neither is sticky.
+void warn_of_automatic_name(const Subject& subject, KnownGivers& known) {
+    const CookieSettings cookie = subject.settings.cookie.value_or(CookieSettings{});
+    const std::string name = cookie.name_for(subject.balancer);
+    if (name.empty() || !cookie.name.empty()) return;
+    const Giver giver{subject.balancer, subject.settings.secrets};
+    const std::string& domain = cookie.attributes.domain;
+    const std::string which = name + ";" + cookie.attributes.path + ";";
+    const auto met = [&](const std::string& host) {
+        const Giver& other = known.try_emplace(which + host, giver).first->second;
+        if (understand_each_other(giver, other)) return false;
+        subject.warn("LBStickyCookie auto, as " + name + ", is also the cookie of another balancer for " + host + ", " +
+                     other.balancer.s->name +
+                     ", with other members or secrets: a client keeps only one of the two; give one of them a name: "
+                     "LBStickyCookie NAME");
+        return true;
+    };
+    for (const std::string& host : domain.empty() ? hosts_of(*subject.server) : std::vector{domain})
+        if (met(host)) return;  // one sentence says it for all hosts
+}
+
+void warn_of_balancer(const Subject& subject, KnownMembers& known, KnownGivers& givers) {
     if (is_ours(subject.balancer)) {
         warn_of_routes(subject);
         warn_of_cookie(subject);
         warn_of_stickysession(subject);
         warn_of_ids(subject, known);
+        warn_of_automatic_name(subject, givers);
     } else if (subject.settings.any()) {
         subject.warn(std::string("its LBSticky directives have no effect as long as its lbmethod is ") +
                      subject.balancer.s->lbpname + ", not sticky");
@@ -164,11 +230,12 @@ void warn_of_unused_sections(const proxy_server_conf& configuration, server_rec*
 
 void warn_of_configuration(server_rec* main_server) {
     Log log;
+    KnownGivers givers;
     for_each_proxy(main_server, [&](server_rec* server) {
         const proxy_server_conf& configuration = *proxy_configuration(server);
         KnownMembers known;
         for_each_balancer(server, [&](const proxy_balancer& balancer) {
-            warn_of_balancer({balancer, settings_for(balancer, configuration), server, log}, known);
+            warn_of_balancer({balancer, settings_for(balancer, configuration), server, log}, known, givers);
         });
         warn_of_unused_sections(configuration, server, log);
     });

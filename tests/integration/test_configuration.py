@@ -400,6 +400,17 @@ def pages_and_sockets(pages, sockets, more="LBStickyCookie S", of_sockets=None):
             + cluster(*sockets, name="sockets", path="/sockets", more=of_sockets or more))
 
 
+def met(other="balancer://mycluster", name="mycluster", cookie="lbsticky_mycluster", host="one.example"):
+    return (f"balancer://{name}: LBStickyCookie auto, as {cookie}, is also the cookie of another balancer for {host}, "
+            f"{other}, with other members or secrets: a client keeps only one of the two; give one of them a name: "
+            "LBStickyCookie NAME")
+
+
+def host(*members, port=0, names="ServerName one.example", **options):
+    """A virtual host with a balancer of its own."""
+    return section(names, cluster(*members, **options), name=f"VirtualHost *:{port or '*'}")
+
+
 WS_A = A.replace("http", "ws")
 WS_B = B.replace("http", "ws")
 
@@ -467,6 +478,24 @@ WARNED_OF = {
     "a member of two balancers that virtual hosts inherit": (
         pages_and_sockets([A], [WS_A]) + section("ServerName a", name="VirtualHost *")
         + section("ServerName b", name="VirtualHost *"), [two_ids(WS_A, A)]),
+    "two balancers whose names make one name of a cookie": (
+        host(A, port=8001, name="c:8080") + host(B, port=8002, name="c_8080"),
+        [met("balancer://c_8080", "c:8080", "lbsticky_c_8080")]),  # httpd has the later host first
+    "balancers of one name on the ports of a host": (
+        "".join(host(f"{A} route=node{port}", port=port) for port in (8001, 8002, 8003)), [met()]),
+    "balancers of one name on the ports of a host without a name": (
+        host(A, port=8001, names="") + host(B, port=8002, names=""), [met(host="127.0.0.1")]),
+    "balancers of one name, where a host has the other's name too": (
+        host(A) + host(B, names="ServerName two.example\nServerAlias other.example ONE.example"), [met()]),
+    "balancers of one name, where hosts have one wildcard": (
+        host(A, names="ServerName two.example\nServerAlias *.example.com")
+        + host(B, names="ServerName one.example\nServerAlias *.example.com"), [met(host="*.example.com")]),
+    "balancers of one name, whose cookies are for a whole domain": (
+        host(A, more="LBStickyCookie auto domain=example.com")
+        + host(B, names="ServerName two.example", more="LBStickyCookie auto domain=example.com"),
+        [met(host="example.com")]),
+    "a balancer with one member more than that of its name on another port": (
+        host(A, port=8001) + host(A, B, port=8002), [met()]),
     "a directive for another method": (cluster(A, settings="lbmethod=byrequests", more="LBStickyHash off"),
                                        [no_effect()]),
     "a directive for the default method": (section(f"BalancerMember {A}", "LBStickySession S"), [no_effect()]),
@@ -512,6 +541,14 @@ def test_httpd_warns_of_a_secret_for_no_cookie(httpd, secret):
     assert warnings(server.log()) == [said]
 
 
+@pytest.mark.parametrize("of_both, said", [(False, [met()]), (True, [])])
+def test_httpd_warns_of_secrets_that_differ_where_automatic_names_meet(written, secret, of_both, said):
+    with_secret = f"LBStickySecretFile {secret}"
+    server = written(host(A, port=8001, more=with_secret) + host(A, port=8002, more=with_secret if of_both else ""))
+    code, output = server.check_configuration()
+    assert (code, warnings(output)) == (0, said)
+
+
 # What it is: the configuration.
 NOT_WARNED_OF = {
     "members without routes, where no session id is looked for": cluster(A, B),
@@ -549,6 +586,22 @@ NOT_WARNED_OF = {
     "a member of two balancers, whose cookies go elsewhere": pages_and_sockets(
         [A], [WS_A], of_sockets="LBStickyCookie S path=/sockets"),
     "a member of two balancers with one URL": pages_and_sockets([A, B], [B]),
+    "two balancers whose names make one name of a cookie, with the same members":
+        host(A, B, port=8001, name="c:8080") + host(B, A, port=8002, name="c_8080"),
+    "balancers of one name on the ports of a host, of which one has a cookie of its own":
+        host(A, port=8001) + host(B, port=8002, more="LBStickyCookie c"),
+    "balancers of one name on the ports of a host, of which one gives no cookie":
+        host(A, port=8001) + host(B, port=8002, more=NO_COOKIE),
+    "balancers of one name on the ports of a host, of which one has another method":
+        host(A, port=8001) + host(B, port=8002, settings="lbmethod=byrequests"),
+    "balancers of one name on the ports of a host, for other paths": host(
+        A, port=8001, more="LBStickyCookie auto path=/1") + host(B, port=8002, more="LBStickyCookie auto path=/2"),
+    "balancers of one name on the ports of a host, with the same routes": host(f"{A} route=a", port=8001)
+                                                                         + host(f"{B} route=a", port=8002),
+    "balancers of one name on different hosts": host(A) + host(B, names="ServerName two.example"),
+    "a balancer that virtual hosts of one name inherit": cluster(A, B) + section(
+        "ServerName 127.0.0.1", "ProxyPass /a balancer://mycluster", name="VirtualHost *:8001") + section(
+        "ServerName 127.0.0.1", name="VirtualHost *:8002"),
     "directives where they work": cluster(f"{A} route=a", f"{B} route=b", more="LBStickySession S\nLBStickyHash off"),
     "a directive for all balancers": cluster(A) + cluster(B, name="other", path="/other")
                                      + section("LBStickyHash off", name='Proxy "balancer://*"'),
