@@ -121,12 +121,13 @@ bool is_cookie_called(const char* set_cookie, std::string_view name) noexcept {
 void tell_of_foreign_cookie(request_rec* r, const Decision& decision) noexcept {
     if (!decision.balancer->shared.notices().is_first_foreign_cookie()) return;
     const auto tell = [&] {
-        ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, r,
-                      "%s: the response of %s has a cookie %s, which is the name of the balancer's own: it is taken off. "
-                      "A proxy behind this one, and an application, need another name than this balancer: "
-                      "LBStickyCookie NAME",
-                      decision.balancer->httpds.s->name, masked_url(url_of(*decision.worker->s)).c_str(),
-                      decision.balancer->cookie_name.c_str());
+        ap_log_rerror(
+            APLOG_MARK, APLOG_NOTICE, 0, r,
+            "%s: the response of %s has a cookie %s, which is the name of the balancer's own: it is taken off. "
+            "A proxy behind this one, and an application, need another name than this balancer: "
+            "LBStickyCookie NAME",
+            decision.balancer->httpds.s->name, masked_url(url_of(*decision.worker->s)).c_str(),
+            decision.balancer->cookie_name.c_str());
     };
     guarded(tell, [](const char*) {});  // without memory nobody is told
 }
