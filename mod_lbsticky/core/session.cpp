@@ -31,6 +31,12 @@ bool may_be_name(std::string_view text) noexcept {
 
 }  // namespace
 
+std::string text_of(const SessionName& name) {
+    std::string text(name.cookie);
+    if (name.parameter != name.cookie) text.append("|").append(name.parameter);
+    return text;
+}
+
 std::optional<SessionName> parse_session_name(std::string_view text) noexcept {
     const auto bar = text.find('|');
     const std::string_view cookie = text.substr(0, bar);

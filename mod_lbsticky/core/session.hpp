@@ -17,6 +17,9 @@ struct SessionName {
     ParsingRules rules = ParsingRules::strict;
 };
 
+// "NAME", or "COOKIE|PARAMETER" where they differ. Throws std::bad_alloc.
+std::string text_of(const SessionName& name);
+
 // Reads "NAME" (cookie and parameter have the same name) or "COOKIE|PARAMETER", as stickysession= does, into views of
 // the text. Nothing if one of the two may not be such a name; both may hold what the name of a cookie may, but no `|`
 // and no `*`.

@@ -151,7 +151,7 @@ std::optional<std::string> contradiction(std::string_view name, const CookieAttr
     return std::nullopt;
 }
 
-std::string written(const CookieAttributes& attributes, bool tls) {
+std::string attributes_text(const CookieAttributes& attributes, bool tls) {
     std::string text = "; Path=" + attributes.path;
     if (!attributes.domain.empty()) text.append("; Domain=").append(attributes.domain);
     if (attributes.max_age) text.append("; Max-Age=").append(std::to_string(*attributes.max_age));

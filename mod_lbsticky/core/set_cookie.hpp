@@ -37,7 +37,7 @@ std::optional<std::string> contradiction(std::string_view name, const CookieAttr
 
 // What follows name and value in a Set-Cookie header: "; Path=/; HttpOnly; SameSite=Lax". `tls`: whether the client's
 // connection is TLS. Throws std::bad_alloc.
-std::string written(const CookieAttributes& attributes, bool tls);
+std::string attributes_text(const CookieAttributes& attributes, bool tls);
 
 // Whether a browser sends a cookie of that path with a request for that path (RFC 6265, section 5.1.4).
 bool path_matches(std::string_view request_path, std::string_view cookie_path) noexcept;

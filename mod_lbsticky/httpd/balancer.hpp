@@ -20,7 +20,7 @@ struct Balancer {
           settings(std::move(the_settings)),
           cookie(settings.cookie.value_or(CookieSettings{})),
           cookie_name(cookie.name_for(the_httpds)),
-          cookie_end{written(cookie.attributes, false), written(cookie.attributes, true)},
+          cookie_end{attributes_text(cookie.attributes, false), attributes_text(cookie.attributes, true)},
           cookie_values(secrets()),
           roster(the_httpds, shared_state, cookie_name.empty() ? nullptr : &cookie_values) {}
 
@@ -37,7 +37,7 @@ struct Balancer {
     LiveRoster roster;                            // needs the balancer's thread mutex
     bool failing = false;  // the last request could not be decided; needs the balancer's thread mutex
 
-    // The one of httpd's balancer; null if there is none, which is so only for a balancer made after the start.
+    // What is kept about one of httpd's balancers. Null only for a balancer that was made after the start.
     static Balancer* of(const proxy_balancer& balancer) noexcept { return static_cast<Balancer*>(balancer.context); }
 
     bool is_intact() const noexcept { return shared.intact(static_cast<std::size_t>(httpds.max_workers)); }

@@ -45,7 +45,8 @@ Worker reading_of(const proxy_worker& worker, unsigned status) {
     return reading;
 }
 
-// Whether all but the status that balancer-manager can change is as it was read. Makes no strings.
+// Whether the worker still has the set, load factor, route and redirect of that reading: what balancer-manager can
+// change beside its status. Makes no strings.
 bool still_reads(const proxy_worker& worker, const Worker& reading) noexcept {
     return worker.s->lbset == reading.lbset &&
            static_cast<std::uint32_t>(std::max(worker.s->lbfactor, 1)) == reading.factor &&

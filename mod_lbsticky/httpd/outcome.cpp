@@ -18,12 +18,6 @@ const char* pooled(std::string_view text, apr_pool_t* pool) noexcept {
     return apr_pstrmemdup(pool, text.data(), text.size());
 }
 
-std::string name_of(const SessionName& name) {
-    std::string text(name.cookie);
-    if (name.parameter != name.cookie) text.append("|").append(name.parameter);
-    return text;
-}
-
 // Sets what mod_proxy_balancer sets where it resolves stickysession= itself, and the affinity.
 void set_variables(const Decision& decision, request_rec* r, bool again) noexcept {
     // What is not there already need not be looked for. A subrequest has inherited the variables of its request.
@@ -66,7 +60,7 @@ std::string identity(const Decision& decision) {
     std::string missing;
     const auto add = [&](const std::string& what) { missing += (missing.empty() ? " (" : ", ") + what; };
     SessionName from_stickysession;
-    for (const SessionName& name : decision.balancer->session_names(from_stickysession)) add("no " + name_of(name));
+    for (const SessionName& name : decision.balancer->session_names(from_stickysession)) add("no " + text_of(name));
     const std::string& cookie = decision.balancer->cookie_name;
     if (!cookie.empty() && !decision.has_cookie) add("no cookie " + cookie);
     if (decision.unknown_cookie) add("cookie " + cookie + " names no member");
@@ -94,7 +88,7 @@ void watch_for_sessions(const Decision& decision, const request_rec* r, std::str
     std::string names, like;
     SessionName from_stickysession;
     for (const SessionName& name : decision.balancer->session_names(from_stickysession)) {
-        names += (names.empty() ? "" : ", ") + name_of(name);
+        names += (names.empty() ? "" : ", ") + text_of(name);
         if (like.empty()) like = find_like_cookie(cookies, name.cookie);
     }
     if ((like.empty() && without < enough) || !notices.is_first_told_of_absence()) return;

@@ -19,7 +19,7 @@ int is_more_urgent(proxy_worker* current, proxy_worker* best, void* total) noexc
     return !best || current->s->lbstatus > best->s->lbstatus;
 }
 
-proxy_worker* by_httpds_own_scan(proxy_balancer* balancer, request_rec* r) noexcept {
+proxy_worker* scan_like_byrequests(proxy_balancer* balancer, request_rec* r) noexcept {
     int total = 0;
     proxy_worker* worker = mod_proxy.get_best_worker(balancer, r, is_more_urgent, &total);
     if (worker) worker->s->lbstatus -= total;
@@ -43,7 +43,7 @@ proxy_worker* find_worker(proxy_balancer* balancer, request_rec* r) noexcept {
                               "%s: workers are chosen by plain round robin until this is mended: %s", balancer->s->name,
                               why);
             if (own) own->failing = true;
-            return request.fall_back_to(own, by_httpds_own_scan(balancer, r));
+            return request.fall_back_to(own, scan_like_byrequests(balancer, r));
         });
 }
 

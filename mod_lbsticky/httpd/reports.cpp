@@ -26,12 +26,6 @@ Counts counts_of(const WorkerTally& tally, apr_time_t now) noexcept {
     return counts;
 }
 
-std::string shown(const SessionName& name) {
-    std::string text(name.cookie);
-    if (name.parameter != name.cookie) text.append("|").append(name.parameter);
-    return text;
-}
-
 // A virtual host by its name, and by the port of its ServerName or else of its <VirtualHost>; <VirtualHost *> has none.
 std::string label_of(const server_rec& host) {
     const unsigned port = host.port != 0 || !host.addrs ? host.port : host.addrs->host_port;
@@ -46,11 +40,11 @@ BalancerReport read(proxy_balancer& balancer, server_rec* server) {
     report.name = balancer.s->name + sizeof(BALANCER_PREFIX) - 1;
     if (server->is_virtual) report.server = label_of(*server);
     SessionName from_stickysession;
-    for (const SessionName& name : own->session_names(from_stickysession)) report.sessions.push_back(shown(name));
+    for (const SessionName& name : own->session_names(from_stickysession)) report.sessions.push_back(text_of(name));
     report.hash = own->settings.hash_or_default();
     report.cookie = own->cookie_name;
     report.cookie_where_needed = own->cookie.given == CookieSettings::Given::where_needed && !report.sessions.empty();
-    report.cookie_attributes = written(own->cookie.attributes, false);
+    report.cookie_attributes = attributes_text(own->cookie.attributes, false);
     if (own->cookie.attributes.secure == CookieAttributes::Secure::automatic)
         report.cookie_attributes += "; Secure (over TLS)";
     report.has_secret = own->settings.secrets.has_value();

@@ -14,7 +14,7 @@ namespace lbsticky {
 // What this module remembers of a request as long as it lasts. One thread at a time has a request.
 class Request {
 public:
-    // That of r, made at the first call.
+    // What is remembered of r. The first call makes it.
     static Request& of(request_rec* r);
 
     // The hook that mod_proxy runs for the worker of a request, registered before mod_proxy_balancer's own.

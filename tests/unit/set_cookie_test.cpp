@@ -15,7 +15,7 @@ std::string with(const std::vector<std::string>& arguments, bool tls = false) {
         CAPTURE(argument);
         CHECK(set_attribute(attributes, argument) == std::nullopt);
     }
-    return written(attributes, tls);
+    return attributes_text(attributes, tls);
 }
 
 std::string refusal(std::string_view argument) {
