@@ -16,18 +16,19 @@ std::optional<std::size_t> serving(const Roster& roster, std::size_t named, Choi
     return std::nullopt;
 }
 
-// Whether a worker takes over sessions of others.
-bool takes_over(const Roster& roster, std::size_t worker) noexcept {
-    return roster.workers()[worker].usable && !roster.workers()[worker].draining;
+// Of the workers that share a route, one that can take over sessions of others.
+std::optional<std::size_t> taking_over(const Roster& roster, std::size_t named, Choice& choice) noexcept {
+    for (std::optional<std::size_t> worker = named; worker; worker = roster.same_route(*worker)) {
+        choice.look_at(*worker);
+        if (roster.workers()[*worker].usable && !roster.workers()[*worker].draining) return worker;
+    }
+    return std::nullopt;
 }
 
 // Of the further routes of a session's list, the first whose worker can take over.
 std::optional<std::size_t> next_of_list(const Roster& roster, Choice& choice) noexcept {
     for (const std::uint16_t named : choice.session.further_workers())
-        for (std::optional<std::size_t> worker = named; worker; worker = roster.same_route(*worker)) {
-            choice.look_at(*worker);
-            if (takes_over(roster, *worker)) return worker;
-        }
+        if (const auto worker = taking_over(roster, named, choice)) return worker;
     return std::nullopt;
 }
 
@@ -37,16 +38,13 @@ std::optional<std::size_t> redirected(const Roster& roster, std::size_t named, C
         const std::string& redirect = roster.workers()[named].redirect;
         const auto next = redirect.empty() ? std::nullopt : roster.find(redirect);
         if (!next) return std::nullopt;
-        for (std::optional<std::size_t> worker = next; worker; worker = roster.same_route(*worker)) {
-            choice.look_at(*worker);
-            if (takes_over(roster, *worker)) return worker;
-        }
+        if (const auto worker = taking_over(roster, *next, choice)) return worker;
         named = *next;
     }
     return std::nullopt;
 }
 
-// What consistent hashing places a request by: its session, else its client's address. Valid as long as the question
+// What consistent hashing places a request by: its session, else its client's address. Valid as long as the claims
 // and this.
 class Key {
 public:

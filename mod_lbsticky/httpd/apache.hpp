@@ -1,6 +1,8 @@
 // httpd's headers, as C++ needs them: in this order, and declared as C.
 #pragma once
 
+#include <string_view>
+
 extern "C" {
 // clang-format off
 #include "httpd.h"
@@ -20,6 +22,11 @@ extern __attribute__((visibility("default"))) module AP_MODULE_DECLARE_DATA lbme
 }
 
 namespace lbsticky {
+
+// httpd's text, which may be missing.
+inline std::string_view view(const char* text) noexcept {
+    return text ? std::string_view(text) : std::string_view();
+}
 
 // A worker's URL. httpd 2.4.53 and later 2.4 cut it short in `name`, and have it whole in `name_ex`; before there was
 // `name` alone, and 2.5 has made that long enough.

@@ -1,6 +1,5 @@
 #include "httpd/decision.hpp"
 
-#include <cstring>
 #include <memory>
 #include <stdexcept>
 
@@ -14,10 +13,6 @@ APLOG_USE_MODULE(lbmethod_sticky);
 
 namespace lbsticky {
 namespace {
-
-std::string_view view(const char* text) noexcept {
-    return text ? std::string_view(text) : std::string_view();
-}
 
 // Requests with these methods cannot begin a session.
 bool can_begin_session(const request_rec* r) noexcept {

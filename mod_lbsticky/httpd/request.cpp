@@ -14,10 +14,6 @@ APLOG_USE_MODULE(lbmethod_sticky);
 namespace lbsticky {
 namespace {
 
-std::string_view view(const char* text) noexcept {
-    return text ? std::string_view(text) : std::string_view();
-}
-
 // The balancer as mod_proxy_balancer is to see it: without stickysession=, so that it asks our finder and nobody else;
 // and with a timeout= of its own, which it sets to 0 as long as it waits. What it knows of the members is what was
 // learned of them just before: a copy that learned of more by itself would become the balancer of members that outlive
