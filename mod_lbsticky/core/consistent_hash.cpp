@@ -13,38 +13,38 @@ namespace lbsticky {
 void ConsistentHash::add(std::string_view route_id, std::uint32_t weight) {
     if (entries_.size() == UINT16_MAX) throw std::length_error("more than 65,535 workers in one balancer");
     entries_.push_back({hash64(route_id), static_cast<double>(weight)});
-    memory_.clear();
+    cache_.clear();
 }
 
 std::optional<std::size_t> ConsistentHash::place(std::string_view key) {
     if (entries_.empty()) return std::nullopt;
     const std::uint64_t hash = hash64(key);
-    if (entries_.size() <= few || !std::exchange(was_asked_, true)) return earliest(hash);
-    return remembered(hash);
+    if (entries_.size() <= max_uncached || !std::exchange(was_asked_, true)) return winner_of(hash);
+    return cached_winner(hash);
 }
 
-std::size_t ConsistentHash::remembered(std::uint64_t key) {
-    if (memory_.empty()) memory_.resize(sets);
-    auto& [keys, answers] = memory_[key % sets];
-    for (std::size_t i = 0; i < ids_of_a_set; ++i)
-        if (keys[i] == key && answers[i] != 0) return answers[i] - std::size_t{1};
+std::size_t ConsistentHash::cached_winner(std::uint64_t key) {
+    if (cache_.empty()) cache_.resize(cache_sets);
+    auto& [keys, winners] = cache_[key % cache_sets];
+    for (std::size_t i = 0; i < cache_ways; ++i)
+        if (keys[i] == key && winners[i] != 0) return winners[i] - std::size_t{1};
 
-    const std::size_t answer = earliest(key);
+    const std::size_t winner = winner_of(key);
     std::copy_backward(keys.begin(), keys.end() - 1, keys.end());
-    std::copy_backward(answers.begin(), answers.end() - 1, answers.end());
+    std::copy_backward(winners.begin(), winners.end() - 1, winners.end());
     keys.front() = key;
-    answers.front() = static_cast<std::uint16_t>(answer + 1);
-    return answer;
+    winners.front() = static_cast<std::uint16_t>(winner + 1);
+    return winner;
 }
 
-std::size_t ConsistentHash::earliest(std::uint64_t key) const noexcept {
+std::size_t ConsistentHash::winner_of(std::uint64_t key) const noexcept {
     std::size_t winner = 0;
     double best = std::numeric_limits<double>::infinity();
     for (std::size_t worker = 0; worker < entries_.size(); ++worker) {
         const Entry& entry = entries_[worker];
         const std::uint64_t draw = mix64(key ^ entry.seed);
         const double u = (static_cast<double>(draw >> 11) + 0.5) * 0x1p-53;  // in (0, 1)
-        // -ln(u) is at least 1 - u, which rules out nearly all of them without a logarithm.
+        // -ln(u) is at least 1 - u, which rules out nearly all workers without a logarithm.
         if (1.0 - u >= best * entry.weight) continue;
         const double time = -std::log(u) / entry.weight;
         if (time < best) {

@@ -12,56 +12,56 @@ namespace lbsticky {
 
 // Rendezvous hashing (D. Thaler and C. Ravishankar, "Using Name-Based Mappings to Increase Hit Rates", 1998), weighted
 // by the logarithm method (C. Schindelhauer and G. Schomaker, "Weighted Distributed Hash Tables", 2005): every worker
-// draws an exponentially distributed time for the key, at a rate of its weight, and the earliest wins. Hence
+// draws an exponentially distributed time for the key, with its weight as the rate, and the earliest time wins. Hence
 //
 //   - a worker's share of the keys is its share of the weights;
-//   - a worker that leaves takes away its own keys only, one that comes takes what it will hold and nothing else,
-//     and the same goes for a weight that falls or rises;
-//   - the answer depends on the names and weights alone, not on their order, on the process, or on the machine.
+//   - a worker that leaves moves only its own keys, and one that comes only those that it will hold; so do a weight
+//   that falls and one that rises;
+//   - the result depends on the names and weights alone, not on their order, on the process, or on the machine.
 //
-// An answer looks at every worker: 2.3 ns each, and a logarithm for a few; that is 0.2 us for 32 workers, 0.5 us for
-// 128, 9 us for 4,096. With up to 32 it is done each time, which is half a hundredth of a request at most. With more,
-// the ids asked for last are remembered, and found in 0.01 us: nearly all of them where 2,000 are in use at a time, 19
-// in 20 of 4,000, a third of 20,000. That takes 64 KB, a cache line for six ids. Hashes are kept whole, so that what is
-// remembered has no part in where a key goes.
+// To place a key costs 2.3 ns for each worker, and a logarithm for a few of them: 0.2 us with 32 workers, 0.5 us with
+// 128, 9 us with 4,096. With up to 32 nothing is cached: that is half a percent of a request at most. With more, a
+// cache holds the keys that were placed last and finds one in 0.01 us: nearly all where 2,000 are in use at a time, 19
+// in 20 of 4,000, a third of 20,000. It takes 64 KB, one of the processor's cache lines for six keys. It compares
+// hashes in full, so that it never changes where a key goes.
 //
-// One thread at a time: place() remembers.
+// One thread at a time: place() changes the cache.
 class ConsistentHash {
 public:
     // At most 65,535 workers may be added. Throws std::bad_alloc, std::length_error.
     void add(std::string_view route_id, std::uint32_t weight);
 
-    // Where the key goes: the number of the worker in the order they were added; nothing if there is none.
-    // Throws std::bad_alloc: it takes its memory at the second call. Made for the retry of a request, it has only one.
+    // The worker that the key goes to, by its position in the order of add(); nothing if there is none. Throws
+    // std::bad_alloc. The first call makes no cache: an object for the retry of one request gets no second one.
     std::optional<std::size_t> place(std::string_view key);
 
-    // With so many workers and fewer, no id is remembered.
-    static constexpr std::size_t few = 32;
+    // With up to so many workers nothing is cached.
+    static constexpr std::size_t max_uncached = 32;
 
-    // Whether ids are remembered.
-    bool remembers() const noexcept { return !memory_.empty(); }
+    // Whether keys are cached.
+    bool has_cache() const noexcept { return !cache_.empty(); }
 
-    // Ids whose hashes have the same remainder share a set.
-    static constexpr std::size_t sets = 1024;
-    static constexpr std::size_t ids_of_a_set = 6;
+    // The cache is set-associative: a key's set is the remainder of its hash.
+    static constexpr std::size_t cache_sets = 1024;
+    static constexpr std::size_t cache_ways = 6;
 
 private:
     struct Entry {
         std::uint64_t seed;
         double weight;
     };
-    // Ids that share a cache line, the latest first.
-    struct alignas(64) Set {
-        std::array<std::uint64_t, ids_of_a_set> keys;     // hashes
-        std::array<std::uint16_t, ids_of_a_set> answers;  // one more than the place; 0: none
+    // One cache line of keys, the latest first.
+    struct alignas(64) CacheSet {
+        std::array<std::uint64_t, cache_ways> keys;     // hashes
+        std::array<std::uint16_t, cache_ways> winners;  // the worker's position + 1; 0: empty
     };
-    static_assert(sizeof(Set) == 64);
+    static_assert(sizeof(CacheSet) == 64);
 
-    std::size_t remembered(std::uint64_t key);
-    std::size_t earliest(std::uint64_t key) const noexcept;
+    std::size_t cached_winner(std::uint64_t key);
+    std::size_t winner_of(std::uint64_t key) const noexcept;
 
     std::vector<Entry> entries_;
-    std::vector<Set> memory_;
+    std::vector<CacheSet> cache_;
     bool was_asked_ = false;
 };
 

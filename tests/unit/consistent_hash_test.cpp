@@ -281,9 +281,9 @@ TEST_CASE("only the ratio of the weights counts for where a session goes", "[con
 }
 
 TEST_CASE("what is remembered is what would be answered anew", "[consistent_hash]") {
-    const Members members = uneven_members(ConsistentHash::few + 1);
+    const Members members = uneven_members(ConsistentHash::max_uncached + 1);
     SECTION("also after many more sessions than are remembered") {
-        constexpr std::uint64_t many = 10 * ConsistentHash::sets * ConsistentHash::ids_of_a_set;
+        constexpr std::uint64_t many = 10 * ConsistentHash::cache_sets * ConsistentHash::cache_ways;
         ConsistentHash hash = hash_of(members);
         std::vector<std::size_t> fresh;
         for (std::uint64_t n = 0; n < many; ++n) fresh.push_back(hash.place(session_id(n)).value());
@@ -294,12 +294,12 @@ TEST_CASE("what is remembered is what would be answered anew", "[consistent_hash
     SECTION("also of sessions that share a place in the memory") {
         std::map<std::uint64_t, std::vector<std::string>> by_set;
         for (std::uint64_t n = 0; n < 20'000; ++n)
-            by_set[hash64(session_id(n)) % ConsistentHash::sets].push_back(session_id(n));
+            by_set[hash64(session_id(n)) % ConsistentHash::cache_sets].push_back(session_id(n));
         ConsistentHash hash = hash_of(members);
         std::size_t contested = 0;
         std::size_t different = 0;
         for (const auto& [set, ids] : by_set) {
-            contested += ids.size() > ConsistentHash::ids_of_a_set;
+            contested += ids.size() > ConsistentHash::cache_ways;
             for (int round = 0; round < 3; ++round)
                 for (const auto& id : ids) different += hash.place(id) != earliest_of(members, id);
         }
@@ -320,25 +320,25 @@ TEST_CASE("what is remembered is what would be answered anew", "[consistent_hash
 }
 
 TEST_CASE("only what more than a few members are asked for again is remembered", "[consistent_hash]") {
-    ConsistentHash few = hash_of(equal_members(ConsistentHash::few));
-    for (std::uint64_t n = 0; n < 1000; ++n) few.place(session_id(n % 3));
-    CHECK_FALSE(few.remembers());
+    ConsistentHash a_few = hash_of(equal_members(ConsistentHash::max_uncached));
+    for (std::uint64_t n = 0; n < 1000; ++n) a_few.place(session_id(n % 3));
+    CHECK_FALSE(a_few.has_cache());
 
-    ConsistentHash more = hash_of(equal_members(ConsistentHash::few + 1));
-    CHECK_FALSE(more.remembers());
+    ConsistentHash more = hash_of(equal_members(ConsistentHash::max_uncached + 1));
+    CHECK_FALSE(more.has_cache());
     more.place("once");
-    CHECK_FALSE(more.remembers());
+    CHECK_FALSE(more.has_cache());
     more.place("once");
-    CHECK(more.remembers());
+    CHECK(more.has_cache());
 }
 
 TEST_CASE("what was remembered is forgotten when a member is added", "[consistent_hash]") {
-    Members members = equal_members(ConsistentHash::few + 1);
+    Members members = equal_members(ConsistentHash::max_uncached + 1);
     ConsistentHash hash = hash_of(members);
     for (std::uint64_t n = 0; n < 100; ++n) REQUIRE(hash.place(session_id(n)) == earliest_of(members, session_id(n)));
-    CHECK(hash.remembers());
+    CHECK(hash.has_cache());
     hash.add("newcomer", 10000);
-    CHECK_FALSE(hash.remembers());
+    CHECK_FALSE(hash.has_cache());
     members.push_back({"newcomer", 10000});
     for (std::uint64_t n = 0; n < 100; ++n) CHECK(hash.place(session_id(n)) == earliest_of(members, session_id(n)));
 }
