@@ -9,20 +9,22 @@
 namespace lbsticky {
 namespace {
 
-// Shares that are proportional to the weights, with a sum of about `cycle`: rounded down, at least 1, and what is left
-// goes to those that lost most (the method of largest remainders).
-std::vector<std::uint64_t> rounded_to(std::uint64_t cycle, std::span<const std::uint32_t> weights, std::uint64_t sum) {
+// Shares proportional to the weights, with a sum of about `cycle`, by the method of largest remainders: each is rounded
+// down, but to at least 1, and the picks that are left go to those with the largest remainders.
+std::vector<std::uint64_t> rounded_shares(std::uint64_t cycle, std::span<const std::uint32_t> weights,
+                                          std::uint64_t sum) {
     std::vector<std::uint64_t> shares;
-    std::vector<std::pair<std::uint64_t, std::size_t>> lost;
-    std::uint64_t given = 0;
+    std::vector<std::pair<std::uint64_t, std::size_t>> remainders;
+    std::uint64_t assigned = 0;
     for (std::size_t worker = 0; worker < weights.size(); ++worker) {
-        const std::uint64_t exact = weights[worker] * cycle;  // times sum
+        const std::uint64_t exact = weights[worker] * cycle;  // the exact share, times sum
         shares.push_back(std::max<std::uint64_t>(1, exact / sum));
-        given += shares.back();
-        if (exact >= sum) lost.emplace_back(exact % sum, worker);
+        assigned += shares.back();
+        if (exact >= sum) remainders.emplace_back(exact % sum, worker);
     }
-    std::stable_sort(lost.begin(), lost.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
-    for (std::size_t i = 0; i < lost.size() && given < cycle; ++i, ++given) ++shares[lost[i].second];
+    std::stable_sort(remainders.begin(), remainders.end(),
+                     [](const auto& a, const auto& b) { return a.first > b.first; });
+    for (std::size_t i = 0; i < remainders.size() && assigned < cycle; ++i, ++assigned) ++shares[remainders[i].second];
     return shares;
 }
 
@@ -36,15 +38,15 @@ std::vector<std::uint64_t> shares_of_a_cycle(std::span<const std::uint32_t> weig
         sum += weight;
     }
     const std::uint64_t longest = Rotation::max_cycle(weights.size());
-    if (sum / divisor > longest) return rounded_to(longest, weights, sum);
+    if (sum / divisor > longest) return rounded_shares(longest, weights, sum);
     std::vector<std::uint64_t> shares(weights.begin(), weights.end());
     for (auto& share : shares) share /= divisor;
     return shares;
 }
 
-// Tijdeman's schedule. With n workers, s of a cycle of c picks for one of them, and d = 2n - 2: its pick number k
-// (counted from 0) may be made from time (k + 1/d) * c/s on and should be made by (k + 1 - 1/d) * c/s, where the pick
-// of the first ticket is time 1.
+// Tijdeman's schedule for n workers and a cycle of c picks, with d = 2n - 2. A worker with a share of s picks may make
+// its pick number k (counted from 0) from time (k + 1/d) * c/s on, and should make it by (k + 1 - 1/d) * c/s. The first
+// ticket's pick is at time 1.
 std::vector<std::uint16_t> order_of_a_cycle(const std::vector<std::uint64_t>& shares) {
     const auto cycle = static_cast<std::size_t>(std::accumulate(shares.begin(), shares.end(), std::uint64_t{0}));
     std::vector<std::uint16_t> order;
@@ -55,8 +57,8 @@ std::vector<std::uint16_t> order_of_a_cycle(const std::vector<std::uint64_t>& sh
     }
 
     constexpr std::uint32_t nobody = UINT32_MAX;
-    std::vector<std::uint32_t> first_due(cycle + 1, nobody);  // by time, a list of workers linked by next_due
-    std::vector<std::uint32_t> next_due(shares.size(), nobody);
+    std::vector<std::uint32_t> first_due(cycle + 1, nobody);     // the first worker that is due at each time
+    std::vector<std::uint32_t> next_due(shares.size(), nobody);  // and the one after each worker
     std::vector<std::uint64_t> picked(shares.size(), 0);
     const std::uint64_t d = 2 * shares.size() - 2;
 
@@ -67,8 +69,8 @@ std::vector<std::uint16_t> order_of_a_cycle(const std::vector<std::uint64_t>& sh
         next_due[worker] = std::exchange(head, worker);
     };
 
-    // The deadline, in units of 2^-26 (a cycle is at most 2^21 long), and behind it the index: the lower one goes first
-    // where deadlines are the same.
+    // Workers that are due, by deadline in units of 2^-26 (a cycle is at most 2^21 long). The lowest 16 bits are the
+    // worker's index: of equal deadlines, that of the lower index comes first.
     std::priority_queue<std::uint64_t, std::vector<std::uint64_t>, std::greater<>> due;
     for (std::uint32_t worker = 0; worker < shares.size(); ++worker) schedule(worker, 1);
     for (std::size_t time = 1; time <= cycle; ++time) {
@@ -97,10 +99,10 @@ std::vector<int> Rotation::owed(std::uint64_t tickets) const {
     const auto drawn = static_cast<std::int64_t>(tickets % order_.size());
     const auto cycle = static_cast<std::int64_t>(order_.size());
     std::vector<std::int64_t> picked(shares_.size(), 0);
-    for (std::int64_t place = 0; place < drawn; ++place) ++picked[order_[static_cast<std::size_t>(place)]];
+    for (std::int64_t ticket = 0; ticket < drawn; ++ticket) ++picked[order_[static_cast<std::size_t>(ticket)]];
     for (std::size_t worker = 0; worker < shares_.size(); ++worker) {
-        const std::int64_t due = drawn * static_cast<std::int64_t>(shares_[worker]) - picked[worker] * cycle;
-        hundredths[worker] = static_cast<int>(due * 100 / cycle);
+        const std::int64_t behind = drawn * static_cast<std::int64_t>(shares_[worker]) - picked[worker] * cycle;
+        hundredths[worker] = static_cast<int>(behind * 100 / cycle);
     }
     return hundredths;
 }
