@@ -8,7 +8,7 @@ namespace {
 
 constexpr char32_t replacement = 0xFFFD;
 
-// Takes one character off the text.
+// Removes the first character of the text and returns it.
 char32_t take_character(std::string_view& text) noexcept {
     const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
     const unsigned char first = byte(0);
@@ -21,30 +21,30 @@ char32_t take_character(std::string_view& text) noexcept {
         else
             character = character << 6 | (byte(i) & 0x3FU);
     }
-    // Longer than need be, half of a pair, or beyond the last character.
-    constexpr std::array<char32_t, 5> least{0, 0, 0x80, 0x800, 0x10000};
-    const bool valid =
-        length > 0 && character >= least[length] && character <= 0x10FFFF && (character < 0xD800 || character > 0xDFFF);
+    // Invalid are an overlong encoding, half of a surrogate pair, and what is above U+10FFFF.
+    constexpr std::array<char32_t, 5> lowest{0, 0, 0x80, 0x800, 0x10000};
+    const bool valid = length > 0 && character >= lowest[length] && character <= 0x10FFFF &&
+                       (character < 0xD800 || character > 0xDFFF);
     text.remove_prefix(valid ? length : 1);
     return valid ? character : replacement;
 }
 
 void append_utf8(std::string& to, char32_t c) {
-    const auto tail = [&](int shift) { to += static_cast<char>(0x80 | ((c >> shift) & 0x3F)); };
+    const auto append_tail = [&](int shift) { to += static_cast<char>(0x80 | ((c >> shift) & 0x3F)); };
     if (c < 0x80) {
         to += static_cast<char>(c);
     } else if (c < 0x800) {
         to += static_cast<char>(0xC0 | (c >> 6));
-        tail(0);
+        append_tail(0);
     } else if (c < 0x10000) {
         to += static_cast<char>(0xE0 | (c >> 12));
-        tail(6);
-        tail(0);
+        append_tail(6);
+        append_tail(0);
     } else {
         to += static_cast<char>(0xF0 | (c >> 18));
-        tail(12);
-        tail(6);
-        tail(0);
+        append_tail(12);
+        append_tail(6);
+        append_tail(0);
     }
 }
 
@@ -58,7 +58,7 @@ std::string escape_markup(std::string_view text) {
     std::string escaped;
     while (!text.empty()) {
         char32_t c = take_character(text);
-        if (is_control(c) || c == 0xFFFE || c == 0xFFFF) c = replacement;  // no XML may hold these
+        if (is_control(c) || c == 0xFFFE || c == 0xFFFF) c = replacement;  // not allowed in XML
         switch (c) {
             case '&': escaped += "&amp;"; break;
             case '<': escaped += "&lt;"; break;
@@ -84,7 +84,7 @@ std::string escape_json(std::string_view text) {
             escaped += static_cast<char>(c);
         } else if (is_control(c)) {
             constexpr std::string_view digits = "0123456789abcdef";
-            escaped.append("\\u00").append({digits[c >> 4], digits[c & 15]});  // none is above 0x9f
+            escaped.append("\\u00").append({digits[c >> 4], digits[c & 15]});  // they end at 0x9f
         } else {
             append_utf8(escaped, c);
         }

@@ -1,4 +1,4 @@
-// Text from configuration and clients, made fit to stand in a page or a format.
+// Escapes text from configuration and clients for pages and formats.
 #pragma once
 
 #include <string>
@@ -6,10 +6,10 @@
 
 namespace lbsticky {
 
-// All of them take any bytes. What is not UTF-8 (RFC 3629), byte by byte, becomes U+FFFD; so do control characters
-// where the format has no way to write them. They throw std::bad_alloc.
+// All functions take any bytes. Each byte that is not UTF-8 (RFC 3629) becomes U+FFFD, and so does a control character
+// where the format cannot write it. They throw std::bad_alloc.
 
-// For text and attributes of HTML and XML, in pages of any charset: what is not ASCII is written as a number.
+// For text and attributes of HTML and XML, in pages of any charset: characters beyond ASCII are written as numbers.
 std::string escape_markup(std::string_view text);
 
 // For strings in JSON (RFC 8259), without the quotes.

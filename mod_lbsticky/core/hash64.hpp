@@ -1,4 +1,4 @@
-// 64-bit hashing of names, the same on every machine: what several front ends must agree on rests on it.
+// 64-bit hashes of names, the same on every machine: front ends agree by them on where sessions go.
 #pragma once
 
 #include <cstddef>
@@ -8,7 +8,7 @@
 
 namespace lbsticky {
 
-// The bytes as a number, the first one the lowest. Compilers make one load of it.
+// The bytes as a little-endian number. Compilers make one load of it.
 template <std::size_t... i>
 constexpr std::uint64_t little_endian(const char* bytes, std::index_sequence<i...>) noexcept {
     return (... | (std::uint64_t{static_cast<unsigned char>(bytes[i])} << (8 * i)));
@@ -24,8 +24,8 @@ constexpr std::uint64_t mix64(std::uint64_t x) noexcept {
     return x;
 }
 
-// MurmurHash64A with seed 0 (Austin Appleby, public domain): eight bytes at a time, no allocation. It is not a secret
-// and not meant to withstand somebody who looks for collisions: such a client only chooses its own worker.
+// MurmurHash64A with seed 0 (Austin Appleby, public domain): eight bytes at a time, no allocation. Anyone can find
+// collisions; a client that does only chooses its own worker.
 constexpr std::uint64_t hash64(std::string_view text) noexcept {
     constexpr std::uint64_t m = 0xc6a4a7935bd1e995ULL;
     std::uint64_t hash = text.size() * m;

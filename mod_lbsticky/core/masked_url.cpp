@@ -8,7 +8,7 @@ std::string masked_url(std::string_view url) {
     if (scheme_end == url.npos) return masked;
     const auto begin = scheme_end + 3;
     const std::string_view authority = url.substr(begin, url.find_first_of("/?#", begin) - begin);
-    // A password may hold both of these; a user's name may hold an "@", a host neither.
+    // The password is between them. It may contain both characters, a user's name an "@"; a host has no "@".
     const auto colon = authority.find(':');
     const auto at = authority.rfind('@');
     if (at == authority.npos || colon > at) return masked;

@@ -1,4 +1,4 @@
-// A worker's URL as it may be shown.
+// A worker's URL without its password.
 #pragma once
 
 #include <string>
@@ -7,8 +7,8 @@
 namespace lbsticky {
 
 // The URL with "XXXXXXXX" in place of its password, as apr_uri_unparse() writes it: "http://user:XXXXXXXX@host". (httpd
-// 2.4.71 itself shows the password, in balancer-manager and in its debug log.) For pages, metrics and logs only: what
-// decides is made from the URL itself. Throws std::bad_alloc.
+// 2.4.71 itself shows the password, in balancer-manager and in its debug log.) For pages, metrics and logs only: ids
+// and hashes are made from the URL itself. Throws std::bad_alloc.
 std::string masked_url(std::string_view url);
 
 }  // namespace lbsticky

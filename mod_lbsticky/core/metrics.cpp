@@ -15,33 +15,33 @@ std::string ratio(std::uint64_t part, std::uint64_t whole) {
             std::to_chars(text.data(), text.data() + text.size(), value, std::chars_format::general, 6).ptr};
 }
 
-std::string name_of(std::size_t affinity) {
+std::string word_of(std::size_t affinity) {
     return word_for(static_cast<Affinity>(affinity));
 }
 
-// Writes families of metrics: what they are, then their samples.
+// Writes families of metrics: each with its type and help, then its samples.
 class Exposition {
 public:
     Exposition(std::span<const BalancerReport> balancers, bool open_metrics)
         : balancers_(balancers), open_metrics_(open_metrics) {}
 
-    // Begins a family. In OpenMetrics its name lacks what its type adds to the names of the samples.
+    // Begins a family. In OpenMetrics its name is that of its samples without the suffix of its type.
     void family(std::string_view name, std::string_view type, std::string_view help) {
         name_ = name;
         std::string_view suffix = type == "counter" ? "_total" : type == "info" ? "_info" : "";
-        std::string of_family = name_;
+        std::string family_name = name_;
         if (!open_metrics_ && type == "info") type = "gauge";
-        if (open_metrics_) of_family.resize(of_family.size() - suffix.size());
-        text_.append("# HELP ").append(of_family).append(" ").append(help).append("\n");
-        text_.append("# TYPE ").append(of_family).append(" ").append(type).append("\n");
+        if (open_metrics_) family_name.resize(family_name.size() - suffix.size());
+        text_.append("# HELP ").append(family_name).append(" ").append(help).append("\n");
+        text_.append("# TYPE ").append(family_name).append(" ").append(type).append("\n");
     }
 
-    // One sample; more labels begin with a comma.
+    // One sample.
     void sample(std::string_view labels, std::string_view value) {
         text_.append(name_).append("{").append(labels).append("} ").append(value).append("\n");
     }
 
-    // One sample a balancer: value(balancer).
+    // One sample for each balancer: value(balancer).
     template <typename Value>
     void each_balancer(Value&& value) {
         for (const BalancerReport& balancer : balancers_) sample(labels_of(balancer), std::to_string(value(balancer)));
@@ -55,8 +55,7 @@ public:
                 write(labels_of(balancer, worker.url), balancer, worker);
     }
 
-    // Calls write(labels, counts) for each worker, and for all those that are gone, where anything was counted for
-    // them.
+    // Calls write(labels, counts) for each worker; and once for all that are gone, if anything was counted for them.
     template <typename Write>
     void each_counts(Write&& write) {
         for (const BalancerReport& balancer : balancers_) {
@@ -75,7 +74,7 @@ public:
 private:
     static std::string labels_of(const BalancerReport& balancer) {
         std::string labels = "balancer=\"" + escape_label(balancer.name) + "\"";
-        // An empty label is none.
+        // An empty label is the same as none.
         if (!balancer.server.empty()) labels += ",server=\"" + escape_label(balancer.server) + "\"";
         return labels;
     }
@@ -99,7 +98,7 @@ std::string exposition(std::span<const BalancerReport> balancers, std::string_vi
                "Requests that a worker was chosen for, by affinity: why it was that worker.");
     out.each_counts([&](const std::string& labels, const Counts& counts) {
         for (std::size_t i = 0; i < served_affinities; ++i)
-            out.sample(labels + ",affinity=\"" + name_of(i) + "\"", std::to_string(counts.requests[i]));
+            out.sample(labels + ",affinity=\"" + word_of(i) + "\"", std::to_string(counts.requests[i]));
     });
     out.family("lbsticky_moved_away_total", "counter",
                "Requests whose session or cookie named a worker that could not serve them.");
@@ -151,10 +150,10 @@ std::string quoted(std::string_view text) {
     return "\"" + escape_json(text) + "\"";
 }
 
-std::string members_of(const Counts& counts) {
+std::string json_of(const Counts& counts) {
     std::string text = "\"requests\": {";
     for (std::size_t i = 0; i < served_affinities; ++i)
-        text += (i ? ", " : "") + quoted(name_of(i)) + ": " + std::to_string(counts.requests[i]);
+        text += (i ? ", " : "") + quoted(word_of(i)) + ": " + std::to_string(counts.requests[i]);
     return text + "}, \"moved_away\": " + std::to_string(counts.moved_away);
 }
 
@@ -166,7 +165,7 @@ std::string json_of(const BalancerReport& balancer, const WorkerReport& worker) 
         text += (first ? "" : ", ") + quoted(word);
         first = false;
     }
-    text += "], \"weight_ratio\": " + ratio(worker.weight(), balancer.weights) + ", " + members_of(worker.counts) +
+    text += "], \"weight_ratio\": " + ratio(worker.weight(), balancer.weights) + ", " + json_of(worker.counts) +
             ", \"busy\": " + std::to_string(worker.busy) + ", \"last_sticky_request_age_seconds\": ";
     return text + (worker.counts.sticky_age ? std::to_string(*worker.counts.sticky_age) : "null") + "}";
 }
@@ -189,7 +188,7 @@ std::string json_of(const BalancerReport& balancer) {
     text += ",\n    \"cookies_unknown\": " + std::to_string(balancer.cookies_unknown);
     text += ",\n    \"cookies_outdated\": " + std::to_string(balancer.cookies_outdated);
     text += ",\n    \"unknown_routes\": " + std::to_string(balancer.unknown_routes);
-    text += ",\n    \"gone\": {" + members_of(balancer.gone) + "}";
+    text += ",\n    \"gone\": {" + json_of(balancer.gone) + "}";
     text += ",\n    \"workers\": [";
     for (std::size_t i = 0; i < balancer.workers.size(); ++i)
         text += (i ? ",\n      " : "\n      ") + json_of(balancer, balancer.workers[i]);

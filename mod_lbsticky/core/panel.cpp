@@ -8,12 +8,12 @@
 namespace lbsticky {
 namespace {
 
-// Of the panel's table.
+// The columns of the panel's table.
 constexpr std::array<std::string_view, 13> columns{
     "Member", "Status", "Route", "Cookie value", "Share by weight", "Share of new sessions", "cookie",
     "route",  "hash",   "new",   "failover",     "Moved away",      "Last sticky request"};
 
-// Tables look like those of the page around them. An empty <i> is a bar, of which a part as wide as --w is filled.
+// Tables look like those of the page around them. An empty <i> is a bar, filled to the width --w.
 constexpr std::string_view style = R"(<style>
 .lbsticky ul { padding-left: 1.2em; }
 .lbsticky caption { text-align: left; padding: 2px; }
@@ -22,8 +22,8 @@ constexpr std::string_view style = R"(<style>
               background: linear-gradient(gray, gray) no-repeat 0 / var(--w) 100%; }
 )";
 
-// On a narrow screen each member becomes a card: its cells stand below each other and say what column they are in. Rows
-// stay rows, so that browsers do not forget that this is a table.
+// On a narrow screen each member becomes a card: its cells stand below each other, each behind the name of its column.
+// Rows are still displayed as rows, or browsers would no longer take this for a table.
 constexpr std::string_view style_of_cards = R"(@media (max-width: 50em) {
  .lbsticky thead { position: absolute; left: -999em; }
  .lbsticky td, .lbsticky tbody th { display: block; }
@@ -78,8 +78,8 @@ std::string bar(std::uint64_t part, std::uint64_t whole) {
     return "<i style=--w:" + share + "></i>" + share;
 }
 
-// A row of the table. Cells are HTML; the first one is the row's header. What HTML lets a writer leave out is left out,
-// the end tags of cells and quotes, because there may be thousands of members.
+// A row of the table. Cells are HTML; the first one is the row's header. Quotes and the end tags of cells, which HTML
+// makes optional, are left out: there may be thousands of members.
 std::string row(std::span<const std::string, columns.size()> cells) {
     std::string text = "<tr><th scope=row>" + cells[0];
     for (const std::string& cell : cells.subspan(1)) text.append("<td>").append(cell);

@@ -13,7 +13,7 @@ namespace {
 using Secure = CookieAttributes::Secure;
 using SameSite = CookieAttributes::SameSite;
 
-// A word of the configuration and what it stands for.
+// A word of the configuration and its meaning.
 template <typename Meaning>
 using Word = std::pair<std::string_view, Meaning>;
 
@@ -33,7 +33,7 @@ std::string_view without_blanks(std::string_view text) noexcept {
     return text.substr(first, text.find_last_not_of(" \t") - first + 1);
 }
 
-// "a, b or c", from a table of things that have their word first.
+// "a, b or c": the first members of a table's entries.
 template <typename Table>
 std::string words_of(const Table& table) {
     std::string list;
@@ -44,33 +44,33 @@ std::string words_of(const Table& table) {
     return list;
 }
 
-// Finds the word and keeps what it stands for; else the words that are allowed.
+// Stores what the text means. Returns nothing on success, else the words that are allowed.
 template <typename Table, typename Meaning>
-std::optional<std::string> choose_word(const Table& table, std::string_view text, Meaning& kept) {
+std::optional<std::string> parse_word(const Table& table, std::string_view text, Meaning& result) {
     for (const auto& [word, meaning] : table) {
         if (!equal_ignoring_case(word, text)) continue;
-        kept = meaning;
+        result = meaning;
         return std::nullopt;
     }
     return words_of(table);
 }
 
-// All parsers of one value: nothing on success, else what is allowed.
+// Parses one value. Returns nothing on success, else what is allowed.
 using Parser = std::optional<std::string> (*)(CookieAttributes&, std::string_view);
 
 std::optional<std::string> parse_path(CookieAttributes& attributes, std::string_view text) {
-    const auto may_stand = [](char c) { return c > ' ' && c < 0x7f && c != ';'; };
-    if (!text.starts_with('/') || !std::all_of(text.begin(), text.end(), may_stand))
+    const auto is_allowed = [](char c) { return c > ' ' && c < 0x7f && c != ';'; };
+    if (!text.starts_with('/') || !std::all_of(text.begin(), text.end(), is_allowed))
         return "a path that begins with /, of visible ASCII characters but ;";
     attributes.path = text;
     return std::nullopt;
 }
 
 std::optional<std::string> parse_domain(CookieAttributes& attributes, std::string_view text) {
-    const auto may_stand = [](char c) {
+    const auto is_allowed = [](char c) {
         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.';
     };
-    if (text.empty() || text == "." || !std::all_of(text.begin(), text.end(), may_stand))
+    if (text.empty() || text == "." || !std::all_of(text.begin(), text.end(), is_allowed))
         return "a host name, of letters, digits, - and .";
     attributes.domain = text;
     return std::nullopt;
@@ -78,12 +78,12 @@ std::optional<std::string> parse_domain(CookieAttributes& attributes, std::strin
 
 std::optional<std::string> parse_max_age(CookieAttributes& attributes, std::string_view text) {
     constexpr std::array<Word<std::uint64_t>, 4> units{{{"", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}}};
-    constexpr std::uint64_t longest =
-        std::uint64_t{3650} * 86400;  // a bound for the arithmetic; browsers keep none so long
+    // Keeps the arithmetic within bounds. Browsers keep no cookie that long.
+    constexpr std::uint64_t longest = std::uint64_t{3650} * 86400;
     std::uint64_t number = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
     std::uint64_t unit = 0;
-    if (error == std::errc() && !choose_word(units, {end, text.data() + text.size()}, unit) && number > 0 &&
+    if (error == std::errc() && !parse_word(units, {end, text.data() + text.size()}, unit) && number > 0 &&
         number <= longest / unit) {
         attributes.max_age = static_cast<std::uint32_t>(number * unit);
         return std::nullopt;
@@ -95,25 +95,25 @@ constexpr std::array<std::pair<std::string_view, Parser>, 8> keys{{
     {"path", parse_path},
     {"domain", parse_domain},
     {"maxage", parse_max_age},
-    {"httponly", [](CookieAttributes& a, std::string_view text) { return choose_word(switches, text, a.http_only); }},
-    {"secure", [](CookieAttributes& a, std::string_view text) { return choose_word(secures, text, a.secure); }},
-    {"samesite", [](CookieAttributes& a, std::string_view text) { return choose_word(same_sites, text, a.same_site); }},
+    {"httponly", [](CookieAttributes& a, std::string_view text) { return parse_word(switches, text, a.http_only); }},
+    {"secure", [](CookieAttributes& a, std::string_view text) { return parse_word(secures, text, a.secure); }},
+    {"samesite", [](CookieAttributes& a, std::string_view text) { return parse_word(same_sites, text, a.same_site); }},
     {"partitioned",
-     [](CookieAttributes& a, std::string_view text) { return choose_word(switches, text, a.partitioned); }},
-    {"nocache", [](CookieAttributes& a, std::string_view text) { return choose_word(switches, text, a.no_cache); }},
+     [](CookieAttributes& a, std::string_view text) { return parse_word(switches, text, a.partitioned); }},
+    {"nocache", [](CookieAttributes& a, std::string_view text) { return parse_word(switches, text, a.no_cache); }},
 }};
 
-// How others write a key: Set-Cookie headers, other servers.
-constexpr std::array<Word<std::string_view>, 5> elsewhere{{{"expires", "maxage"},
-                                                           {"max-age", "maxage"},
-                                                           {"same-site", "samesite"},
-                                                           {"http-only", "httponly"},
-                                                           {"no-cache", "nocache"}}};
+// How keys are spelled elsewhere, in Set-Cookie headers and by other servers, and how they are here.
+constexpr std::array<Word<std::string_view>, 5> other_spellings{{{"expires", "maxage"},
+                                                                 {"max-age", "maxage"},
+                                                                 {"same-site", "samesite"},
+                                                                 {"http-only", "httponly"},
+                                                                 {"no-cache", "nocache"}}};
 
-// The entry of an argument's key, by whatever name; null if there is none.
+// The entry of an argument's key, in any spelling; null if there is none.
 const std::pair<std::string_view, Parser>* find_key(std::string_view argument) {
     std::string_view name = argument.substr(0, argument.find('='));
-    choose_word(elsewhere, name, name);
+    parse_word(other_spellings, name, name);
     for (const auto& key : keys)
         if (equal_ignoring_case(key.first, name)) return &key;
     return nullptr;
@@ -122,16 +122,19 @@ const std::pair<std::string_view, Parser>* find_key(std::string_view argument) {
 }  // namespace
 
 std::optional<std::string> set_attribute(CookieAttributes& attributes, std::string_view argument) {
-    const std::string shown = "'" + std::string(argument) + "' is not allowed: ";
+    const std::string refusal = "'" + std::string(argument) + "' is not allowed: ";
     const auto* key = find_key(argument);
-    if (!key) return shown + "KEY=VALUE, where KEY is " + words_of(keys);
+    if (!key) return refusal + "KEY=VALUE, where KEY is " + words_of(keys);
     const std::string name(key->first);
     const auto equals = argument.find('=');
-    const bool as_here = equals != std::string_view::npos && equal_ignoring_case(argument.substr(0, equals), name);
-    // Nothing is no value of any key.
-    const auto allowed = key->second(attributes, as_here ? argument.substr(equals + 1) : "");
+    const bool is_spelled_as_here =
+        equals != std::string_view::npos && equal_ignoring_case(argument.substr(0, equals), name);
+    // No key takes an empty value: with one, the parser says what is allowed.
+    const auto allowed = key->second(attributes, is_spelled_as_here ? argument.substr(equals + 1) : "");
     if (!allowed) return std::nullopt;
-    return shown + (as_here ? name + " takes " : "it is written " + name + "=VALUE here, where VALUE is ") + *allowed;
+    return refusal +
+           (is_spelled_as_here ? name + " takes " : "it is written " + name + "=VALUE here, where VALUE is ") +
+           *allowed;
 }
 
 bool is_attribute(std::string_view argument) {
@@ -142,7 +145,7 @@ std::optional<std::string> contradiction(std::string_view name, const CookieAttr
     const bool secure = attributes.secure == Secure::on;
     if (attributes.same_site == SameSite::none && !secure) return "samesite=none needs secure=on";
     if (attributes.partitioned && !secure) return "partitioned=on needs secure=on";
-    const auto begins_with = [name](std::string_view prefix) {  // in any letters, as browsers see it
+    const auto begins_with = [name](std::string_view prefix) {  // in any case, as browsers see it
         return equal_ignoring_case(name.substr(0, prefix.size()), prefix);
     };
     if (begins_with("__Secure-") && !secure) return "a name that begins with __Secure- needs secure=on";
@@ -190,7 +193,7 @@ std::optional<GivenCookie> read_set_cookie(std::string_view header, std::string_
         const std::string_view key = without_blanks(attribute.substr(0, equals));
         const std::string_view text = without_blanks(attribute.substr(equals + 1));
         if (equal_ignoring_case(key, "expires")) given.expires = text;
-        // Zero, or less, or nothing that is a number: that is ignored.
+        // A Max-Age of zero or less deletes the cookie; one that is no number is ignored.
         if (equal_ignoring_case(key, "max-age") && !text.empty()) {
             const std::string_view digits = text.substr(text.front() == '-');
             const bool is_number = !digits.empty() && digits.find_first_not_of("0123456789") == std::string_view::npos;

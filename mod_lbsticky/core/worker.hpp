@@ -16,11 +16,11 @@ struct Status {
     bool disabled = false;
     bool stopped = false;
     bool in_error = false;
-    bool unhealthy = false;  // mod_proxy_hcheck found it so
-    bool standby = false;    // serves when nothing else can
+    bool unhealthy = false;  // by mod_proxy_hcheck
+    bool standby = false;    // serves when nobody else of its set can
     bool spare = false;      // stands in, one for one, for workers of its set that cannot serve
 
-    // Whether nothing but a failure keeps it from serving.
+    // Whether a failure, and nothing else, keeps it from serving.
     bool failing() const noexcept { return !usable && (in_error || unhealthy) && !disabled && !stopped; }
 
     bool operator==(const Status&) const = default;
@@ -31,7 +31,7 @@ struct StatusWord {
     bool Status::*flag;
 };
 
-// What is said of a status, in this order.
+// The word for each flag, in the order in which they are shown.
 inline constexpr std::array<StatusWord, 8> status_words{{{"usable", &Status::usable},
                                                          {"draining", &Status::draining},
                                                          {"disabled", &Status::disabled},
@@ -45,7 +45,7 @@ struct Worker : Status {
     std::string url;                   // "http://127.0.0.1:8081"
     std::string route;                 // route=, empty where there is none
     std::string redirect;              // redirect=, the route that takes over its sessions
-    std::vector<std::string> cookies;  // values of the balancer's own cookie that name it, the one that is given first
+    std::vector<std::string> cookies;  // values of the balancer's own cookie that name it; clients are given the first
     std::uint32_t factor = 100;        // lbfactor, in hundredths: httpd allows 100 to 10000
     int lbset = 0;
 
