@@ -21,19 +21,19 @@ APLOG_USE_MODULE(lbmethod_sticky);
 namespace lbsticky {
 namespace {
 
-// Where a balancer's state is. All states that one start needs anew lie in one mapping: a balancer costs no more than
-// its own bytes. A mapping is given back when no state in it is used any more.
+// Where a balancer's state is. The new states of a start lie in one mapping, so that each takes only its own bytes, no
+// whole pages. A mapping is given back when no state in it is used any more.
 struct Place {
     SharedState* state;
     std::size_t slots;
     void* mapping;
-    std::size_t mapped;  // bytes of the whole mapping
-    bool missed;         // no balancer had this name at the last start
+    std::size_t mapping_size;  // in bytes
+    bool was_unused;           // no balancer had this name at the last start
 };
 
-// What the parent remembers from one start to the next. It outlives this module, which httpd unloads and loads again on
-// each restart: plain data in the memory of the process. By the balancer's name in shared memory, which is different
-// for each virtual host and the same after a restart.
+// What the parent remembers from one start to the next, by the balancer's name in shared memory: that is different for
+// each virtual host and the same after a restart. It must outlive this module, which httpd unloads and loads again on
+// each restart: so it is plain data in the memory of the process.
 struct Places {
     apr_pool_t* pool;
     apr_hash_t* by_name;
@@ -53,19 +53,19 @@ struct Places {
     }
 };
 
-Places no_places(apr_pool_t* process) noexcept {
+Places make_places(apr_pool_t* process) noexcept {
     Places places{};
     apr_pool_create(&places.pool, process);
     places.by_name = apr_hash_make(places.pool);
     return places;
 }
 
-Places& remembered(apr_pool_t* process) noexcept {
+Places& retained_places(apr_pool_t* process) noexcept {
     constexpr const char* key = "lbmethod_sticky: places 1";
     auto* places = static_cast<Places*>(ap_retained_data_get(key));
     if (!places) {
         places = static_cast<Places*>(ap_retained_data_create(key, sizeof(Places)));
-        *places = no_places(process);
+        *places = make_places(process);
     }
     return *places;
 }
@@ -74,8 +74,8 @@ std::size_t slots_of(const proxy_balancer& balancer) noexcept {
     return static_cast<std::size_t>(balancer.max_workers);
 }
 
-// Whether the slots now belong to the balancer's workers, and to nobody else: not to one that was added in
-// balancer-manager and is gone.
+// Claims the slots of all workers of the balancer. False if another worker has one of these slots, or a slot besides:
+// one that was added in balancer-manager and is gone, for example.
 bool claim_all(SharedState& state, const proxy_balancer& balancer) {
     const apr_array_header_t* workers = balancer.workers;
     std::vector<bool> has_worker(slots_of(balancer));
@@ -90,45 +90,46 @@ bool claim_all(SharedState& state, const proxy_balancer& balancer) {
     return true;
 }
 
-// Makes new states for those of the balancers that have none. Throws std::runtime_error if there is no memory.
+// Makes states for the balancers that have none: for those of this method (for_ours), or for those of other methods.
+// Throws std::runtime_error if there is no memory.
 void make_states(std::span<proxy_balancer* const> balancers, std::span<SharedState*> states, bool for_ours,
-                 const Places& old, Places& now) {
-    const auto is_meant = [&](std::size_t i) { return !states[i] && is_ours(*balancers[i]) == for_ours; };
+                 const Places& old, Places& current) {
+    const auto needs_state = [&](std::size_t i) { return !states[i] && is_ours(*balancers[i]) == for_ours; };
     std::size_t size = 0;
     for (std::size_t i = 0; i < balancers.size(); ++i)
-        if (is_meant(i)) size += SharedState::bytes(slots_of(*balancers[i]));
+        if (needs_state(i)) size += SharedState::bytes(slots_of(*balancers[i]));
     if (size == 0) return;
 
     void* mapping = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (mapping == MAP_FAILED) throw std::runtime_error(std::string("no shared memory: ") + std::strerror(errno));
     auto* next = static_cast<std::byte*>(mapping);
     for (std::size_t i = 0; i < balancers.size(); ++i) {
-        if (!is_meant(i)) continue;
+        if (!needs_state(i)) continue;
         const proxy_balancer& balancer = *balancers[i];
         const std::size_t slots = slots_of(balancer);
         states[i] = SharedState::create(next, slots);
         next += SharedState::bytes(slots);
         claim_all(*states[i], balancer);
-        const Place* before = old.find(balancer.s->sname);
-        if (before && before->state->intact(before->slots)) states[i]->inherit(*before->state);
-        now.keep(balancer.s->sname, {states[i], slots, mapping, size, false});
+        const Place* previous = old.find(balancer.s->sname);
+        if (previous && previous->state->intact(previous->slots)) states[i]->inherit(*previous->state);
+        current.keep(balancer.s->sname, {states[i], slots, mapping, size, false});
     }
 }
 
-// Unmaps what none of the places lies in. In this process: children that still run keep it.
-void unmap_unused(const Places& old, const Places& now) {
+// Unmaps the old mappings in which no place is any more. Children that still run keep theirs.
+void unmap_unused(const Places& old, const Places& current) {
     std::set<void*> kept;
-    now.for_each([&](const char*, const Place& place) { kept.insert(place.mapping); });
+    current.for_each([&](const char*, const Place& place) { kept.insert(place.mapping); });
     old.for_each([&](const char*, const Place& place) {
-        if (kept.insert(place.mapping).second) munmap(place.mapping, place.mapped);
+        if (kept.insert(place.mapping).second) munmap(place.mapping, place.mapping_size);
     });
 }
 
 }  // namespace
 
 std::vector<SharedState*> shared_states_for(std::span<proxy_balancer* const> balancers, server_rec* main_server) {
-    Places& old = remembered(main_server->process->pool);
-    Places now = no_places(main_server->process->pool);
+    Places& old = retained_places(main_server->process->pool);
+    Places current = make_places(main_server->process->pool);
     std::vector<SharedState*> states(balancers.size());
 
     for (std::size_t i = 0; i < balancers.size(); ++i) {
@@ -137,10 +138,10 @@ std::vector<SharedState*> shared_states_for(std::span<proxy_balancer* const> bal
         if (!place || !place->state->intact(place->slots)) continue;
         if (place->slots != slots_of(balancer) || !claim_all(*place->state, balancer)) continue;
         states[i] = place->state;
-        now.keep(balancer.s->sname, {place->state, place->slots, place->mapping, place->mapped, false});
+        current.keep(balancer.s->sname, {place->state, place->slots, place->mapping, place->mapping_size, false});
     }
-    make_states(balancers, states, true, old, now);
-    guarded([&] { make_states(balancers, states, false, old, now); },
+    make_states(balancers, states, true, old, current);
+    guarded([&] { make_states(balancers, states, false, old, current); },
             [&](const char* why) {
                 ap_log_error(APLOG_MARK, APLOG_WARNING, 0, main_server,
                              "balancers of other methods cannot have lbmethod=sticky before the next restart: %s", why);
@@ -149,14 +150,14 @@ std::vector<SharedState*> shared_states_for(std::span<proxy_balancer* const> bal
     for (SharedState*& state : states)
         if (!state) state = &missing;
 
-    // Who takes a balancer out and puts it back with the next restart finds its counts.
+    // Keeps the state of a balancer that was taken out for one more start: whoever puts it back then finds its counts.
     old.for_each([&](const char* name, const Place& place) {
-        if (!place.missed && !now.find(name))
-            now.keep(name, {place.state, place.slots, place.mapping, place.mapped, true});
+        if (!place.was_unused && !current.find(name))
+            current.keep(name, {place.state, place.slots, place.mapping, place.mapping_size, true});
     });
-    unmap_unused(old, now);
+    unmap_unused(old, current);
     apr_pool_destroy(old.pool);
-    old = now;
+    old = current;
     return states;
 }
 

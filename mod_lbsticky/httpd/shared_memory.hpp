@@ -1,4 +1,4 @@
-// The memory that processes share, the same across graceful restarts.
+// The memory that processes share. It stays the same over graceful restarts.
 #pragma once
 
 #include <span>
@@ -9,14 +9,14 @@
 
 namespace lbsticky {
 
-// The shared states of all balancers of a new configuration, in their order. Each is the one that the balancer had
-// before a graceful restart, so that both generations of children use the same; or a new one, at the first start, and
-// where the members in the configuration changed (rotation and counts are taken over then). It has the slots of all
-// workers claimed. Memory that no balancer uses any more is given back.
+// The shared states of all balancers of a new configuration, in their order. Over a graceful restart a balancer keeps
+// its state, so that both generations of children use the same. It gets a new one at the first start, and if its
+// members in the configuration changed; the new one then takes over rotation and counts. All workers have claimed their
+// slots. Memory that no balancer uses any more is given back.
 //
-// A balancer of another method has a state too, since its method can be changed in balancer-manager when there are
-// children, which could not share new memory. Where there is no memory for those, their states are not intact(), and a
-// warning says so; where there is none for the others, throws std::runtime_error. Throws std::bad_alloc.
+// Balancers of other methods have states too: a method can be changed in balancer-manager, and children that are
+// running cannot share new memory. If there is no memory for these states, they are not intact(), and a warning says
+// so. Throws std::runtime_error if there is none for balancers of this method; throws std::bad_alloc.
 //
 // For the post_config hook: the parent is single-threaded, and its children inherit what it maps.
 std::vector<SharedState*> shared_states_for(std::span<proxy_balancer* const> balancers, server_rec* main_server);

@@ -23,25 +23,25 @@ APLOG_USE_MODULE(lbmethod_sticky);
 namespace lbsticky {
 namespace {
 
-// httpd reads its configuration twice when it starts; the first time is only a rehearsal.
-bool is_rehearsal() noexcept {
+// httpd reads its configuration twice when it starts; the first time only to check it.
+bool is_first_reading() noexcept {
     return ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG;
 }
 
-bool is_test_of_configuration() noexcept {
+bool is_configuration_test() noexcept {
     return ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_CONFIG_TEST;
 }
 
 const Balancer& prepare(proxy_balancer& balancer, SharedState& shared, server_rec* server, apr_pool_t* config) {
     auto* own = make_in<Balancer>(config, balancer, shared, settings_for(balancer, *proxy_configuration(server)));
     balancer.context = own;
-    // The members may not be what children of the last generation saw.
+    // The members may have changed since children of the last generation read them.
     shared.generation().fetch_add(1, std::memory_order_release);
     shared.notices().reset();
     return *own;
 }
 
-void tell_counts(const Balancer& own, server_rec* server) {
+void log_counts(const Balancer& own, server_rec* server) {
     const auto totals = own.shared.totals();
     std::string counts;
     for (std::size_t i = 0; i < affinities; ++i)
@@ -53,13 +53,13 @@ void tell_counts(const Balancer& own, server_rec* server) {
                  own.httpds.s->name, own.shared.cookies_issued().load(), own.shared.cookies_unknown().load());
 }
 
-int failed(server_rec* server, const char* why) noexcept {
+int fail(server_rec* server, const char* why) noexcept {
     ap_log_error(APLOG_MARK, APLOG_EMERG, 0, server, "lbmethod sticky cannot start: %s", why);
     return HTTP_INTERNAL_SERVER_ERROR;
 }
 
-// Why this httpd is not one that the module can run in; null if it is. Structures of mod_proxy grow at their ends from
-// one minor number of the interface to the next, and httpd itself compares the major number alone.
+// Why the module cannot run in this httpd; null if it can. Structures of mod_proxy grow at their ends with the minor
+// number of the interface, but httpd itself compares only the major number.
 const char* refuse_older_httpd(apr_pool_t* pool) noexcept {
     if (mod_proxy.record->minor_version >= MODULE_MAGIC_NUMBER_MINOR) return nullptr;
     ap_version_t running;
@@ -75,8 +75,8 @@ const char* refuse_older_httpd(apr_pool_t* pool) noexcept {
 
 int find_mod_proxy(apr_pool_t*, apr_pool_t*, apr_pool_t* temporary) noexcept {
     if (!look_up_mod_proxy())
-        return failed(nullptr, "load mod_proxy and mod_proxy_balancer too (LoadModule, or a2enmod proxy_balancer)");
-    if (const char* why = refuse_older_httpd(temporary)) return failed(nullptr, why);
+        return fail(nullptr, "load mod_proxy and mod_proxy_balancer too (LoadModule, or a2enmod proxy_balancer)");
+    if (const char* why = refuse_older_httpd(temporary)) return fail(nullptr, why);
     mod_proxy.hook_pre_request(Request::pre_request, nullptr, nullptr, APR_HOOK_REALLY_FIRST);
     return OK;
 }
@@ -85,19 +85,19 @@ int check_configuration(apr_pool_t*, apr_pool_t*, apr_pool_t* temporary, server_
     inherit_methods(main_server, temporary);
     return guarded(
         [&] {
-            if (is_test_of_configuration()) warn_of_configuration(main_server);
+            if (is_configuration_test()) warn_of_configuration(main_server);
             return OK;
         },
-        [&](const char* why) { return failed(main_server, why); });
+        [&](const char* why) { return fail(main_server, why); });
 }
 
 int prepare_balancers(apr_pool_t* config, apr_pool_t*, apr_pool_t*, server_rec* main_server) noexcept {
-    if (is_rehearsal()) return OK;
+    if (is_first_reading()) return OK;
     return guarded(
         [&] {
             warn_of_configuration(main_server);
             std::vector<proxy_balancer*> balancers;
-            std::vector<server_rec*> servers;  // that the balancers are of
+            std::vector<server_rec*> servers;  // of each balancer
             for_each_proxy(main_server, [&](server_rec* server) {
                 for_each_balancer(server, [&](proxy_balancer& balancer) {
                     balancers.push_back(&balancer);
@@ -107,11 +107,11 @@ int prepare_balancers(apr_pool_t* config, apr_pool_t*, apr_pool_t*, server_rec* 
             const auto states = shared_states_for(balancers, main_server);
             for (std::size_t i = 0; i < balancers.size(); ++i) {
                 const Balancer& own = prepare(*balancers[i], *states[i], servers[i], config);
-                if (is_ours(*balancers[i])) tell_counts(own, servers[i]);
+                if (is_ours(*balancers[i])) log_counts(own, servers[i]);
             }
             return OK;
         },
-        [&](const char* why) { return failed(main_server, why); });
+        [&](const char* why) { return fail(main_server, why); });
 }
 
 }  // namespace lbsticky
