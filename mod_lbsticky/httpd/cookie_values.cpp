@@ -28,13 +28,13 @@ std::string token(std::string_view secret, std::string_view id) {
 }
 
 const std::vector<std::string>& CookieValues::of(const Worker& worker) {
-    // Routes can be changed in balancer-manager, again and again.
-    constexpr std::size_t most_kept = 100'000;
-    if (by_id_.size() >= most_kept) by_id_.clear();
+    // Routes can be changed in balancer-manager again and again: this bounds the memory.
+    constexpr std::size_t max_cached = 100'000;
+    if (by_id_.size() >= max_cached) by_id_.clear();
 
     const std::string id = cookie_id(worker);
-    const auto [known, is_new] = by_id_.try_emplace(id);
-    std::vector<std::string>& values = known->second;
+    const auto [cached, is_new] = by_id_.try_emplace(id);
+    std::vector<std::string>& values = cached->second;
     if (!is_new && !values.empty()) return values;
     if (secrets_.empty()) values = {"." + id, id};
     for (const std::string& secret : secrets_) values.push_back(token(secret, id));

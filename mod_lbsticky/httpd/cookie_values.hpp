@@ -1,4 +1,4 @@
-// What the balancer's own cookie says of a worker.
+// The values of the balancer's own cookie that name a worker.
 #pragma once
 
 #include <string>
@@ -10,18 +10,18 @@
 
 namespace lbsticky {
 
-// Shortest secret, in characters: as long as what HMAC-SHA-256 makes of it.
+// The shortest secret, in characters: as long as an HMAC-SHA-256.
 inline constexpr std::size_t shortest_secret = 32;
 
-// The token that stands for an id under a secret: the first 128 bits of HMAC-SHA-256 (RFC 2104, FIPS 180-4) in
-// base64url without padding (RFC 4648, section 5), 22 characters. Without the secret nobody can make one, or tell whom
-// it names. But it is the same for all clients: one that comes again and again without a cookie is given those of all
-// workers, and may choose among them. Throws std::runtime_error if OpenSSL cannot.
+// The token of an id under a secret: the first 128 bits of HMAC-SHA-256 (RFC 2104, FIPS 180-4) in base64url without
+// padding (RFC 4648, section 5), 22 characters. Without the secret nobody can make a token, or tell which worker it
+// names. But it is the same for all clients: a client that comes again and again without a cookie is given the tokens
+// of all workers, and can choose among them. Throws std::runtime_error if OpenSSL fails.
 std::string token(std::string_view secret, std::string_view id);
 
-// The values that name a worker, the one that is given to clients first: ".ID" and "ID", where ID is its cookie_id();
-// with secrets one token for each and nothing else. They are kept, since making tokens costs about a microsecond each
-// and rosters are built whenever a worker fails. One thread at a time.
+// The values that name a worker; clients are given the first. Without secrets they are ".ID" and "ID", where ID is its
+// cookie_id(); with secrets, one token for each secret. They are cached: a token costs about a microsecond, and rosters
+// are built whenever a worker fails. One thread at a time.
 class CookieValues {
 public:
     // The secrets must outlive it; the first one signs.

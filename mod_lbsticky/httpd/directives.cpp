@@ -21,15 +21,15 @@ extern "C" {
 namespace lbsticky {
 namespace {
 
-// The sentence that refuses a directive outside <Proxy "balancer://…">, or where its section `has` it already; else
-// null.
-const char* refuse_place(const cmd_parms* cmd, bool has) noexcept {
+// Why a directive may not stand where it does: outside <Proxy "balancer://…">, or where its section `has_it` already.
+// Null if it may.
+const char* refuse_place(const cmd_parms* cmd, bool has_it) noexcept {
     const ap_directive_t* section = cmd->directive->parent;
     if (section && ap_cstr_casecmp(section->directive, "<Proxy") == 0 && cmd->path &&
         ap_cstr_casecmpn(cmd->path, BALANCER_PREFIX, sizeof(BALANCER_PREFIX) - 1) == 0)
-        return has ? apr_pstrcat(cmd->pool, cmd->cmd->name, " is allowed only once inside ", section->directive, " ",
-                                 section->args, nullptr)
-                   : nullptr;
+        return has_it ? apr_pstrcat(cmd->pool, cmd->cmd->name, " is allowed only once inside ", section->directive, " ",
+                                    section->args, nullptr)
+                      : nullptr;
     return apr_pstrcat(cmd->pool, cmd->cmd->name, " is allowed only inside <Proxy \"balancer://...\">, not ",
                        section ? apr_pstrcat(cmd->pool, "inside ", section->directive, " ", section->args, nullptr)
                                : "at the top level",
@@ -37,9 +37,9 @@ const char* refuse_place(const cmd_parms* cmd, bool has) noexcept {
 }
 
 const char* set_session(cmd_parms* cmd, void* section, const char* arguments) noexcept {
-    if (const char* refusal = refuse_place(cmd, false)) return refusal;  // its lines add up
-    const auto keep = [&]() -> const char* {
-        std::vector<SessionName> named;
+    if (const char* refusal = refuse_place(cmd, false)) return refusal;  // several lines add up
+    const auto parse = [&]() -> const char* {
+        std::vector<SessionName> parsed;
         do {
             const char* argument = ap_getword_conf(cmd->pool, &arguments);
             if (!*argument)
@@ -51,33 +51,34 @@ const char* set_session(cmd_parms* cmd, void* section, const char* arguments) no
                                    "' is not allowed: NAME or NAME|PARAM, each of letters, digits and any of "
                                    "!#$%&'+-.^_`~",
                                    std::strchr(argument, '*') ? "; " : nullptr, no_wildcard, nullptr);
-            named.push_back(*name);
+            parsed.push_back(*name);
         } while (*arguments);
         auto& names = static_cast<Settings*>(section)->session_names;
         if (!names) names.emplace();
-        names->insert(names->end(), named.begin(), named.end());
+        names->insert(names->end(), parsed.begin(), parsed.end());
         return nullptr;
     };
-    return guarded(keep, [&](const char* why) { return static_cast<const char*>(apr_pstrdup(cmd->pool, why)); });
+    return guarded(parse, [&](const char* why) { return static_cast<const char*>(apr_pstrdup(cmd->pool, why)); });
 }
 
-// Runs a parser that returns the sentence to show, or nothing, and hands it to httpd behind the directive's name.
+// Runs a parser that returns nothing on success, else a sentence. Returns null or that sentence, behind the directive's
+// name.
 template <typename Parser>
-const char* sentence_of(const cmd_parms* cmd, Parser&& parse) noexcept {
-    const auto shown = [cmd](const char* sentence) -> const char* {
+const char* run_parser(const cmd_parms* cmd, Parser&& parse) noexcept {
+    const auto with_name = [cmd](const char* sentence) -> const char* {
         return apr_pstrcat(cmd->pool, cmd->cmd->name, ": ", sentence, nullptr);
     };
     return guarded(
         [&]() -> const char* {
             const std::optional<std::string> sentence = parse();
-            return sentence ? shown(sentence->c_str()) : nullptr;
+            return sentence ? with_name(sentence->c_str()) : nullptr;
         },
-        shown);
+        with_name);
 }
 
-// What stands for something else than a name where people write it; in any letters.
-constexpr const char* no_names[] = {"of",   "on",    "yes",    "no",     "true",    "false",   "0",       "1",
-                                    "none", "never", "always", "enable", "enabled", "disable", "disabled"};
+// Words, in any case, that people write where a name is due, but do not mean as one.
+constexpr const char* words_not_names[] = {"of",   "on",    "yes",    "no",     "true",    "false",   "0",       "1",
+                                           "none", "never", "always", "enable", "enabled", "disable", "disabled"};
 
 std::optional<std::string> parse_cookie(const std::vector<std::string>& arguments, CookieSettings& cookie) {
     const std::string first = arguments.empty() ? "" : arguments.front();
@@ -87,17 +88,17 @@ std::optional<std::string> parse_cookie(const std::vector<std::string>& argument
         return std::nullopt;
     }
     if (ap_cstr_casecmp(first.c_str(), "auto") != 0) {
-        const std::string shown = "'" + first + "'";
+        const std::string quoted = "'" + first + "'";
         if (first.find('=') != std::string::npos || is_attribute(first))
-            return shown + " is not allowed: auto or the NAME of a cookie comes first";
-        const bool is_no_name = std::any_of(std::begin(no_names), std::end(no_names), [&](const char* word) {
-            return ap_cstr_casecmp(first.c_str(), word) == 0;
-        });
-        if (is_no_name || !is_cookie_name(first))
-            return shown +
+            return quoted + " is not allowed: auto or the NAME of a cookie comes first";
+        const bool is_not_a_name =
+            std::any_of(std::begin(words_not_names), std::end(words_not_names),
+                        [&](const char* word) { return ap_cstr_casecmp(first.c_str(), word) == 0; });
+        if (is_not_a_name || !is_cookie_name(first))
+            return quoted +
                    " is not allowed: auto, off, or the NAME of a cookie, of letters, digits and any of "
                    "!#$%&'*+-.^_`|~" +
-                   (is_no_name ? "; " + shown + " is no name" : "");
+                   (is_not_a_name ? "; " + quoted + " is no name" : "");
         cookie.given = CookieSettings::Given::always;
         cookie.name = first;
     }
@@ -108,71 +109,71 @@ std::optional<std::string> parse_cookie(const std::vector<std::string>& argument
 }
 
 const char* set_own_cookie(cmd_parms* cmd, void* section, const char* arguments) noexcept {
-    auto& kept = static_cast<Settings*>(section)->cookie;
-    if (const char* refusal = refuse_place(cmd, kept.has_value())) return refusal;
-    return sentence_of(cmd, [&] {
+    auto& setting = static_cast<Settings*>(section)->cookie;
+    if (const char* refusal = refuse_place(cmd, setting.has_value())) return refusal;
+    return run_parser(cmd, [&] {
         std::vector<std::string> words;
         while (*arguments) words.emplace_back(ap_getword_conf(cmd->temp_pool, &arguments));
         CookieSettings cookie;
         auto sentence = parse_cookie(words, cookie);
-        if (!sentence) kept = std::move(cookie);
+        if (!sentence) setting = std::move(cookie);
         return sentence;
     });
 }
 
 std::optional<std::string> read_secrets(const char* path, apr_pool_t* pool, std::vector<std::string>& secrets) {
-    const std::string shown = "'" + std::string(path) + "' ";
+    const std::string quoted = "'" + std::string(path) + "' ";
     apr_finfo_t info;
     char reason[128];
     if (const auto status = apr_stat(&info, path, APR_FINFO_PROT | APR_FINFO_TYPE, pool); status != APR_SUCCESS)
-        return shown + "cannot be read: " + apr_strerror(status, reason, sizeof(reason));
-    if (info.filetype != APR_REG) return shown + "is not a file";
+        return quoted + "cannot be read: " + apr_strerror(status, reason, sizeof(reason));
+    if (info.filetype != APR_REG) return quoted + "is not a file";
     constexpr apr_fileperms_t others = APR_FPROT_WREAD | APR_FPROT_WWRITE;
     if (info.protection & others)
-        return shown + "can be read or written by everyone: only its owner and group may (chmod 640)";
+        return quoted + "can be read or written by everyone: only its owner and group may (chmod 640)";
 
     std::ifstream file(path);
-    if (!file) return shown + "cannot be read";
+    if (!file) return quoted + "cannot be read";
     std::size_t number = 0;
     for (std::string line; std::getline(file, line);) {
         ++number;
         if (line.ends_with('\r')) line.pop_back();
         if (line.size() < shortest_secret)
-            return shown + "line " + std::to_string(number) + " has " + std::to_string(line.size()) +
+            return quoted + "line " + std::to_string(number) + " has " + std::to_string(line.size()) +
                    " characters: a secret has at least " + std::to_string(shortest_secret);
         secrets.push_back(line);
     }
-    if (file.bad()) return shown + "cannot be read";
-    if (secrets.empty()) return shown + "is empty: it holds one secret a line";
+    if (file.bad()) return quoted + "cannot be read";
+    if (secrets.empty()) return quoted + "is empty: it holds one secret a line";
     return std::nullopt;
 }
 
 const char* set_secret_file(cmd_parms* cmd, void* section, const char* argument) noexcept {
-    auto& kept = static_cast<Settings*>(section)->secrets;
-    if (const char* refusal = refuse_place(cmd, kept.has_value())) return refusal;
+    auto& setting = static_cast<Settings*>(section)->secrets;
+    if (const char* refusal = refuse_place(cmd, setting.has_value())) return refusal;
     const char* path = ap_server_root_relative(cmd->pool, argument);
-    return sentence_of(cmd, [&] {
+    return run_parser(cmd, [&] {
         std::vector<std::string> secrets;
         auto sentence = read_secrets(path ? path : argument, cmd->temp_pool, secrets);
-        if (!sentence) kept = std::move(secrets);
+        if (!sentence) setting = std::move(secrets);
         return sentence;
     });
 }
 
 const char* set_hash(cmd_parms* cmd, void* section, const char* argument) noexcept {
-    auto& kept = static_cast<Settings*>(section)->hash;
-    if (const char* refusal = refuse_place(cmd, kept.has_value())) return refusal;
+    auto& setting = static_cast<Settings*>(section)->hash;
+    if (const char* refusal = refuse_place(cmd, setting.has_value())) return refusal;
     const bool on = ap_cstr_casecmp(argument, "on") == 0;
     if (!on && ap_cstr_casecmp(argument, "off") != 0)
         return apr_psprintf(cmd->pool, "%s: '%s' is not allowed: on or off", cmd->cmd->name, argument);
-    kept = on;
+    setting = on;
     return nullptr;
 }
 
-// Where httpd itself lets the directives stand; refuse_place() then says better than httpd why not.
+// To httpd the directives may stand anywhere: refuse_place() says better where they may not.
 constexpr int anywhere = RSRC_CONF | ACCESS_CONF;
 
-// httpd's table holds functions of every signature as one type, and knows by the directive which to call.
+// httpd's table holds functions of any signature as one type, and knows by its entry's kind how to call each.
 template <typename Function>
 cmd_func any_function(Function* function) noexcept {
     return reinterpret_cast<cmd_func>(reinterpret_cast<void (*)()>(function));
@@ -226,7 +227,7 @@ bool section_names(ap_conf_vector_t* section, const proxy_balancer& balancer) no
     const auto* proxy = static_cast<const proxy_dir_conf*>(ap_get_module_config(section, mod_proxy.record));
     if (!proxy->p || proxy->r) return false;
     if (proxy->p_is_fnmatch) return apr_fnmatch(proxy->p, balancer.s->name, APR_FNM_CASE_BLIND) == APR_SUCCESS;
-    // A slash behind the name changes nothing.
+    // A slash behind the name is ignored.
     const std::string_view name = balancer.s->name;
     const std::string_view rest = std::string_view(proxy->p).substr(std::min(name.size(), std::strlen(proxy->p)));
     return ap_cstr_casecmpn(proxy->p, name.data(), name.size()) == 0 && (rest.empty() || rest == "/");

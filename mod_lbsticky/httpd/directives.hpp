@@ -1,4 +1,4 @@
-// LBSticky…: the directives, and what they say for one balancer.
+// The LBSticky… directives, and the settings of one balancer.
 #pragma once
 
 #include <optional>
@@ -11,7 +11,7 @@
 
 namespace lbsticky {
 
-// The balancer's own cookie, as LBStickyCookie has it.
+// LBStickyCookie: the balancer's own cookie.
 struct CookieSettings {
     enum class Given { where_needed, always, never };
 
@@ -23,12 +23,12 @@ struct CookieSettings {
     std::string name_for(const proxy_balancer& balancer) const;
 };
 
-// Why a session's cookie is not found by a name with a `*`, and what to do; ends a sentence.
+// Says that a `*` in the name of a session's cookie is no wildcard, and what to do. The end of a sentence.
 inline constexpr char no_wildcard[] =
     "a * stands for nothing here; for a cookie whose name changes, as classic ASP's ASPSESSIONID... does, use the "
     "balancer's own: LBStickyCookie NAME";
 
-// What the directives of one <Proxy> section say; what is not set is empty. Views into the configuration's memory.
+// The directives of one <Proxy> section; those that are not set are empty. Has views into the configuration's memory.
 struct Settings {
     std::optional<std::vector<SessionName>> session_names;  // LBStickySession
     std::optional<bool> hash;                               // LBStickyHash
@@ -37,7 +37,7 @@ struct Settings {
 
     bool any() const noexcept { return session_names || hash || cookie || secrets; }
 
-    // These settings, with those that `over` has in their place.
+    // These settings, replaced by those that `over` has.
     Settings merged_with(const Settings& over) const;
 
     bool hash_or_default() const noexcept { return hash.value_or(true); }
@@ -45,18 +45,18 @@ struct Settings {
 
 extern const command_rec directives[];
 
-// For the module record: Settings as per-directory configuration. There is nothing that merges two for a request: what
-// holds for a balancer is found out once, by settings_for().
+// For the module record: makes the Settings of a section, as per-directory configuration. The module record has no
+// function that merges two for a request: settings_for() merges them once for each balancer.
 void* create_settings(apr_pool_t* pool, char* path) noexcept;
 
-// The settings in a section's configuration; httpd makes none where no directive of this module stands.
+// The settings in a section's configuration; empty ones if it has no directive of this module.
 const Settings& settings_in(ap_conf_vector_t* section) noexcept;
 
-// What holds for a balancer, of all sections of a server that name it, exactly or by a wildcard; later ones win.
-// Throws std::bad_alloc.
+// The settings of a balancer: those of all sections of the server that name it, exactly or by a wildcard; later
+// sections win. Throws std::bad_alloc.
 Settings settings_for(const proxy_balancer& balancer, const proxy_server_conf& configuration);
 
-// Whether a section of mod_proxy's is <Proxy "balancer://…">, and for this balancer.
+// Whether a section of mod_proxy's is a <Proxy "balancer://…"> for this balancer.
 bool section_names(ap_conf_vector_t* section, const proxy_balancer& balancer) noexcept;
 
 }  // namespace lbsticky

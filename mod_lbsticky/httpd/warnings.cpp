@@ -21,32 +21,32 @@ APLOG_USE_MODULE(lbmethod_sticky);
 namespace lbsticky {
 namespace {
 
-// Logs each sentence once.
+// Logs each sentence only once.
 class Log {
 public:
     void warn(server_rec* server, const std::string& sentence) {
-        if (said_.insert(sentence).second) ap_log_error(APLOG_MARK, APLOG_WARNING, 0, server, "%s", sentence.c_str());
+        if (logged_.insert(sentence).second) ap_log_error(APLOG_MARK, APLOG_WARNING, 0, server, "%s", sentence.c_str());
     }
 
 private:
-    std::set<std::string> said_;
+    std::set<std::string> logged_;
 };
 
-// One balancer, and where to complain about it.
+// A balancer, its settings, and where to log warnings about it.
 struct Subject {
     const proxy_balancer& balancer;
     const Settings& settings;
     server_rec* server;
     Log& log;
 
-    // A sentence about the balancer.
+    // Logs a sentence behind the balancer's name.
     void warn(const std::string& sentence) const { log.warn(server, std::string(balancer.s->name) + ": " + sentence); }
 };
 
 void warn_of_routes(const Subject& subject) {
     const proxy_balancer& balancer = subject.balancer;
     const Settings& settings = subject.settings;
-    // A member without a route has an id in the balancer's own cookie.
+    // The balancer's own cookie names a member without a route by an id; a session id cannot.
     const bool cookie_off = settings.cookie && settings.cookie->given == CookieSettings::Given::never;
     const bool only_session_ids = cookie_off && (settings.session_names || *balancer.s->sticky);
     std::unordered_map<std::string_view, std::string> by_route;
@@ -75,15 +75,15 @@ void warn_of_routes(const Subject& subject) {
                      " members have no route=, " + first_without_route + " the first: a session id cannot name them");
 }
 
-// Whether LBStickySession has that name.
+// Whether LBStickySession names this cookie.
 bool is_session_name(const Settings& settings, std::string_view cookie) {
     const auto& names = settings.session_names;
     return names && std::any_of(names->begin(), names->end(),
                                 [cookie](const SessionName& name) { return name.cookie == cookie; });
 }
 
-// Whether it is by its name a cookie that applications make for their sessions, not one that only names a member.
-bool is_of_an_application(const char* cookie) noexcept {
+// Whether a cookie, by its name, is one that applications make for their sessions, not one that only names a member.
+bool looks_like_session_cookie(const char* cookie) noexcept {
     const auto holds = [cookie](const char* part) { return ap_strcasestr(cookie, part) != nullptr; };
     return ap_cstr_casecmp(cookie, "connect.sid") == 0 || (holds("sess") && !holds("sticky") && !holds("route"));
 }
@@ -95,7 +95,7 @@ void warn_of_cookie(const Subject& subject) {
         subject.warn("LBStickySecretFile has no effect as long as LBStickyCookie is off");
 
     const std::string name = cookie.name_for(balancer);
-    const bool is_stickysession = cookie.name == balancer.s->sticky && is_of_an_application(balancer.s->sticky);
+    const bool is_stickysession = cookie.name == balancer.s->sticky && looks_like_session_cookie(balancer.s->sticky);
     if (is_session_name(subject.settings, name) || is_stickysession)
         subject.warn("LBStickyCookie " + (cookie.name.empty() ? "auto, as " + name + "," : name) +
                      " has the name of the application's session, which members will not see: " +
@@ -110,20 +110,20 @@ void warn_of_stickysession(const Subject& subject) {
                      " is none of the names of LBStickySession, and those alone count: name it there, or take it away");
 }
 
-// Members of one server, by their cookie and their address.
+// The members of a server, by the cookie of their balancer and by their address.
 using KnownMembers = std::unordered_map<std::string, std::pair<const proxy_balancer*, const proxy_worker_shared*>>;
 
-// The id of a member without a route is made from its URL: a member of two balancers that share a cookie, one for http
-// and one for ws, has two.
+// The id of a member without a route is made from its URL. If two balancers share a cookie and a member, one for http
+// and one for ws, the member has two ids.
 void warn_of_ids(const Subject& subject, KnownMembers& known) {
     const auto& cookie = subject.settings.cookie;
     if (!cookie || cookie->name.empty()) return;
-    const std::string which = cookie->name + ";" + cookie->attributes.domain + ";" + cookie->attributes.path + ";";
+    const std::string cookie_key = cookie->name + ";" + cookie->attributes.domain + ";" + cookie->attributes.path + ";";
     for (int i = 0; i < subject.balancer.workers->nelts; ++i) {
         const proxy_worker_shared& member = *APR_ARRAY_IDX(subject.balancer.workers, i, proxy_worker*)->s;
         const std::string address = std::string(member.hostname_ex) + ":" + std::to_string(member.port);
         const auto& [balancer, other] =
-            known.try_emplace(which + address + member.uds_path, &subject.balancer, &member).first->second;
+            known.try_emplace(cookie_key + address + member.uds_path, &subject.balancer, &member).first->second;
         if (balancer == &subject.balancer) continue;
         const bool by_url = !*member.route && !*other->route;
         const bool has_one_id =
@@ -132,17 +132,17 @@ void warn_of_ids(const Subject& subject, KnownMembers& known) {
         subject.warn("LBStickyCookie " + cookie->name + " is shared with " + balancer->s->name + ", where member " +
                      masked_url(url_of(member)) + " is " + masked_url(url_of(*other)) +
                      " and has another id: give each member that is in both the same route= in both");
-        return;  // one sentence says it for all members
+        return;  // one warning is enough for all members
     }
 }
 
-// A balancer that gives an automatic cookie, and what its values are made with.
+// A balancer whose cookie has an automatic name, and the secrets that its values are made with.
 struct Giver {
     const proxy_balancer& balancer;
     std::optional<std::vector<std::string>> secrets;
 };
 
-// Those of all servers, by what makes it one cookie to a browser: its name and path, and the host or domain.
+// The givers of all servers, by what identifies a cookie to a browser: its name, its path, and its host or domain.
 using KnownGivers = std::unordered_map<std::string, Giver>;
 
 std::set<std::string> ids_of(const proxy_balancer& balancer) {
@@ -157,13 +157,14 @@ std::set<std::string> ids_of(const proxy_balancer& balancer) {
     return ids;
 }
 
-// Whether each knows the cookies of the other. Virtual hosts that inherit a balancer have its very list of members.
+// Whether each understands the other's cookies. The copies of a balancer in virtual hosts have its very list of
+// members.
 bool understand_each_other(const Giver& one, const Giver& other) {
     return one.secrets == other.secrets &&
            (one.balancer.workers == other.balancer.workers || ids_of(one.balancer) == ids_of(other.balancer));
 }
 
-// The names of a server, in lower case: a browser's cookies belong to one, whatever the port.
+// The host names of a server, in lower case. To a browser a cookie belongs to a host name, whatever the port.
 std::vector<std::string> hosts_of(const server_rec& server) {
     std::vector<std::string> hosts;
     const auto add = [&hosts](const char* host) {
@@ -176,17 +177,17 @@ std::vector<std::string> hosts_of(const server_rec& server) {
     return hosts;
 }
 
-// Balancers whose automatic names meet, `c:8080` and `c_8080` or `app` on two ports of a host: a client has the cookie
-// of only one of them, and neither is sticky.
+// Warns where two balancers have the same automatic name, `c:8080` and `c_8080` or `app` on two ports of a host: a
+// client keeps the cookie of only one of them, and neither is sticky.
 void warn_of_automatic_name(const Subject& subject, KnownGivers& known) {
     const CookieSettings cookie = subject.settings.cookie.value_or(CookieSettings{});
     const std::string name = cookie.name_for(subject.balancer);
     if (name.empty() || !cookie.name.empty()) return;
     const Giver giver{subject.balancer, subject.settings.secrets};
     const std::string& domain = cookie.attributes.domain;
-    const std::string which = name + ";" + cookie.attributes.path + ";";
-    const auto met = [&](const std::string& host) {
-        const Giver& other = known.try_emplace(which + host, giver).first->second;
+    const std::string cookie_key = name + ";" + cookie.attributes.path + ";";
+    const auto warn_for = [&](const std::string& host) {
+        const Giver& other = known.try_emplace(cookie_key + host, giver).first->second;
         if (understand_each_other(giver, other)) return false;
         subject.warn("LBStickyCookie auto, as " + name + ", is also the cookie of another balancer for " + host + ", " +
                      other.balancer.s->name +
@@ -195,7 +196,7 @@ void warn_of_automatic_name(const Subject& subject, KnownGivers& known) {
         return true;
     };
     for (const std::string& host : domain.empty() ? hosts_of(*subject.server) : std::vector{domain})
-        if (met(host)) return;  // one sentence says it for all hosts
+        if (warn_for(host)) return;  // one warning is enough for all hosts
 }
 
 void warn_of_balancer(const Subject& subject, KnownMembers& known, KnownGivers& givers) {
@@ -211,7 +212,7 @@ void warn_of_balancer(const Subject& subject, KnownMembers& known, KnownGivers& 
     }
 }
 
-// Directives in a <Proxy "balancer://…"> that no balancer has the name of.
+// Warns of directives in a <Proxy "balancer://…"> for which there is no balancer.
 void warn_of_unused_sections(const proxy_server_conf& configuration, server_rec* server, Log& log) {
     for (int i = 0; i < configuration.sec_proxy->nelts; ++i) {
         auto* section = APR_ARRAY_IDX(configuration.sec_proxy, i, ap_conf_vector_t*);
