@@ -12,8 +12,7 @@ namespace lbsticky {
 // Throws std::bad_alloc.
 std::string panel_html(const BalancerReport& balancer, bool with_style);
 
-// For balancer-manager's XML: the element <httpd:sticky>, which belongs in an <httpd:balancer>. Throws
-// std::bad_alloc.
+// For balancer-manager's XML: the element <httpd:sticky>, which belongs in an <httpd:balancer>. Throws std::bad_alloc.
 std::string panel_xml(const BalancerReport& balancer);
 
 // For mod_status: a section of its page, and its lines for machines ("Key: value"). Throw std::bad_alloc.

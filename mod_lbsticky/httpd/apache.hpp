@@ -1,4 +1,4 @@
-// httpd's headers, as C++ needs them: in this order, and declared as C.
+// httpd's headers for C++: in this order, and declared as C.
 #pragma once
 
 #include <string_view>
@@ -17,19 +17,19 @@ extern "C" {
 #include "mod_proxy.h"
 // clang-format on
 
-// The one symbol of this module that others may see.
+// The only symbol that this module exports.
 extern __attribute__((visibility("default"))) module AP_MODULE_DECLARE_DATA lbmethod_sticky_module;
 }
 
 namespace lbsticky {
 
-// httpd's text, which may be missing.
+// A text of httpd's; empty for a null pointer.
 inline std::string_view view(const char* text) noexcept {
     return text ? std::string_view(text) : std::string_view();
 }
 
-// A worker's URL. httpd 2.4.53 and later 2.4 cut it short in `name`, and have it whole in `name_ex`; before there was
-// `name` alone, and 2.5 has made that long enough.
+// A worker's URL. From 2.4.53 on, httpd 2.4 cuts it short in `name` and has it whole in `name_ex`. Earlier versions
+// have only `name`; in 2.5 that is long enough.
 inline const char* url_of(const proxy_worker_shared& worker) noexcept {
 #if MODULE_MAGIC_NUMBER_MAJOR == 20120211 && MODULE_MAGIC_NUMBER_MINOR >= 124
     return worker.name_ex;

@@ -27,8 +27,9 @@ struct Balancer {
     Balancer(const Balancer&) = delete;
     Balancer& operator=(const Balancer&) = delete;
 
-    proxy_balancer& httpds;
-    SharedState& shared;
+    proxy_balancer& httpds;  // what httpd keeps about it
+    SharedState& shared;     // what all processes share about it
+
     const Settings settings;
     const CookieSettings cookie;
     const std::string cookie_name;                // of the balancer's own cookie; empty: it gives none
@@ -37,13 +38,13 @@ struct Balancer {
     LiveRoster roster;                            // needs the balancer's thread mutex
     bool failing = false;  // the last request could not be decided; needs the balancer's thread mutex
 
-    // What is kept about one of httpd's balancers. Null only for a balancer that was made after the start.
+    // The Balancer of one of httpd's balancers. Null only for one that was made after the start.
     static Balancer* of(const proxy_balancer& balancer) noexcept { return static_cast<Balancer*>(balancer.context); }
 
     bool is_intact() const noexcept { return shared.intact(static_cast<std::size_t>(httpds.max_workers)); }
 
-    // Where the session id of its requests stands: LBStickySession, else what stickysession= says now (it can be
-    // changed in balancer-manager). Valid as long as `from_stickysession` and the balancer.
+    // The names of the session id in requests: those of LBStickySession, else the one that stickysession= has now (it
+    // can be changed in balancer-manager). Valid as long as `from_stickysession` and the balancer.
     std::span<const SessionName> session_names(SessionName& from_stickysession) const noexcept {
         if (settings.session_names) return *settings.session_names;
         if (!*httpds.s->sticky) return {};
@@ -51,7 +52,7 @@ struct Balancer {
         return {&from_stickysession, 1};
     }
 
-    // Whether clients may have a cookie that was signed with another than the first secret.
+    // Whether clients may have a cookie that was signed with a secret other than the first.
     bool has_older_secrets() const noexcept { return secrets().size() > 1; }
 
 private:
@@ -61,7 +62,7 @@ private:
     }
 };
 
-// Holds a balancer's thread mutex as long as it lives. Throws std::runtime_error if it cannot be had.
+// Holds a balancer's thread mutex as long as it lives. The constructor throws std::runtime_error if it cannot lock it.
 class ThreadLock {
 public:
     explicit ThreadLock(proxy_balancer& balancer) : balancer_(balancer) {

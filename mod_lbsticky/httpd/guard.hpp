@@ -6,7 +6,7 @@
 
 namespace lbsticky {
 
-// Runs `work`, and `otherwise` with the reason if it throws; returns what they return. Every function that httpd calls
+// Runs `work` and, if it throws, `otherwise` with the reason; returns what they return. Every function that httpd calls
 // and that may throw does its work in here. `otherwise` must not throw.
 template <typename Work, typename Otherwise>
 auto guarded(Work&& work, Otherwise&& otherwise) noexcept {

@@ -31,7 +31,7 @@ bool is_handled_by(const request_rec* r, const char* handler) noexcept {
 }
 
 apr_status_t announce_changes(ap_filter_t* filter, apr_bucket_brigade* answer) noexcept {
-    // Of all servers: virtual hosts share the workers of balancers that they inherit.
+    // For all servers, since virtual hosts share the workers of balancers that they inherit.
     for_each_proxy(ap_server_conf, [](const server_rec* server) {
         for_each_balancer(server, [](const proxy_balancer& balancer) {
             if (Balancer* own = Balancer::of(balancer))
@@ -43,12 +43,12 @@ apr_status_t announce_changes(ap_filter_t* filter, apr_bucket_brigade* answer) n
     return ap_pass_brigade(next, answer);
 }
 
-// What is put into balancer-manager's page, and before which of its markers: a balancer each, in the page's order.
+// The panels that are put into balancer-manager's page, one a balancer, in the page's order, each before a marker.
 struct Panels {
     Splice splice;
-    int before;                        // markers that stand before that of the first balancer
-    std::vector<std::string> texts{};  // empty: nothing to show
-    std::size_t next = 0;              // of texts
+    int to_skip;                       // markers before that of the first panel
+    std::vector<std::string> texts{};  // an empty one inserts nothing
+    std::size_t next = 0;              // index into texts
 };
 
 std::vector<std::string> panel_texts(request_rec* r, bool xml) {
@@ -58,23 +58,24 @@ std::vector<std::string> panel_texts(request_rec* r, bool xml) {
         std::string& text = texts.emplace_back();
         const auto report = report_of(balancer, r->server, r);
         if (!report) return;
-        // In the XML the place is behind the indentation of a balancer's end.
+        // In the XML the marker stands behind the indentation of its line.
         text = xml ? "  " + panel_xml(*report) + "\n    " : panel_html(*report, std::exchange(with_style, false));
     });
     return texts;
 }
 
-// What the page is, told by its type: the page with its rules between balancers, the XML, or another answer.
+// The panels for an answer, by its type: for the HTML page or for the XML. Null for any other answer.
 Panels* panels_for(request_rec* r) {
     const std::string_view type = r->content_type ? r->content_type : "";
     const bool xml = type.starts_with("text/xml");
     if (r->status != HTTP_OK || (!xml && !type.starts_with("text/html"))) return nullptr;
-    // A rule stands before each balancer and one behind the last: the panel of one comes before the next rule.
+    // The page has a rule before each balancer and one behind the last: a panel comes before the rule that follows its
+    // balancer.
     return make_in<Panels>(r->pool, Splice(xml ? "</httpd:balancer>" : "<hr />\n"), xml ? 0 : 1, panel_texts(r, xml));
 }
 
-// Passes the page on, and with it the panels.
-apr_status_t put_in(Panels& panels, ap_filter_t* next, apr_bucket_brigade* page) {
+// Passes the page on, with the panels in it.
+apr_status_t insert_panels(Panels& panels, ap_filter_t* next, apr_bucket_brigade* page) {
     apr_bucket_brigade* out = apr_brigade_create(page->p, page->bucket_alloc);
     const auto write = [&](std::string_view text) {
         apr_brigade_write(out, ap_filter_flush, next, text.data(), text.size());
@@ -92,7 +93,7 @@ apr_status_t put_in(Panels& panels, ap_filter_t* next, apr_bucket_brigade* page)
         const apr_status_t status = apr_bucket_read(bucket, &data, &size, APR_BLOCK_READ);
         if (status != APR_SUCCESS) return status;
         panels.splice.take({data, size}, write, [&] {
-            if (panels.before-- > 0) return;
+            if (panels.to_skip-- > 0) return;
             if (panels.next < panels.texts.size()) write(panels.texts[panels.next++]);
         });
         apr_bucket_delete(bucket);
@@ -106,7 +107,7 @@ apr_status_t add_panels(ap_filter_t* filter, apr_bucket_brigade* page) noexcept 
     return guarded(
         [&] {
             if (!filter->ctx) filter->ctx = panels_for(r);
-            if (filter->ctx) return put_in(*static_cast<Panels*>(filter->ctx), next, page);
+            if (filter->ctx) return insert_panels(*static_cast<Panels*>(filter->ctx), next, page);
             ap_remove_output_filter(filter);
             return ap_pass_brigade(next, page);
         },
@@ -117,7 +118,7 @@ apr_status_t add_panels(ap_filter_t* filter, apr_bucket_brigade* page) noexcept 
         });
 }
 
-void write_load(proxy_balancer& balancer) {
+void update_load(proxy_balancer& balancer) {
     Balancer* own = Balancer::of(balancer);
     if (!own || !own->is_intact()) return;
     Roster& roster = own->roster.current(apr_time_now(), nullptr);
@@ -128,8 +129,8 @@ void write_load(proxy_balancer& balancer) {
 }  // namespace
 
 void register_manager_filters() noexcept {
-    // A protocol filter: error pages, which httpd's manager may answer with after it has changed something, pass it
-    // too.
+    // A protocol filter, so that error pages pass it too: the manager may answer with one after it has changed
+    // something.
     ap_register_output_filter(change_filter, announce_changes, nullptr, AP_FTYPE_PROTOCOL);
     ap_register_output_filter(panel_filter, add_panels, nullptr, AP_FTYPE_RESOURCE);
 }
@@ -145,14 +146,14 @@ int refresh_load(request_rec* r) noexcept {
     const auto refresh = [r](proxy_balancer& balancer) {
         if (!is_ours(balancer) || PROXY_THREAD_LOCK(&balancer) != APR_SUCCESS) return;
         mod_proxy.sync_balancer(&balancer, r->server, balancer.sconf);
-        guarded([&] { write_load(balancer); },
+        guarded([&] { update_load(balancer); },
                 [&](const char* why) {
                     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "%s: Load is not up to date: %s", balancer.s->name, why);
                 });
         PROXY_THREAD_UNLOCK(&balancer);
     };
     for_each_proxy(ap_server_conf, [&](const server_rec* server) { for_each_balancer(server, refresh); });
-    // Virtual hosts share the workers of balancers that they inherit: the one that shows the page comes last.
+    // Virtual hosts share the workers of balancers that they inherit: the one whose page is shown comes last.
     for_each_balancer(r->server, refresh);
     return DECLINED;
 }

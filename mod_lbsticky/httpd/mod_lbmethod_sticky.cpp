@@ -21,14 +21,14 @@ void register_hooks(apr_pool_t* pool) noexcept {
     register_manager_filters();
     register_cookie_filters();
 
-    // At the start. find_mod_proxy() registers Request::pre_request, with which the way of a request begins.
+    // At the start. find_mod_proxy() also registers Request::pre_request, the first hook that a request meets.
     ap_hook_pre_config(find_mod_proxy, nullptr, nullptr, APR_HOOK_MIDDLE);
     ap_hook_check_config(check_configuration, nullptr, nullptr, APR_HOOK_LAST);
     ap_hook_post_config(prepare_balancers, after_mod_proxy_balancer, nullptr, APR_HOOK_LAST);
 
     APR_OPTIONAL_HOOK(proxy, request_status, Request::request_status, nullptr, nullptr, APR_HOOK_REALLY_FIRST);
 
-    // For those who look: balancer-manager, monitoring systems, mod_status.
+    // To show the state: in balancer-manager, to monitoring systems, in mod_status.
     ap_hook_insert_filter(insert_manager_filters, nullptr, nullptr, APR_HOOK_LAST);
     ap_hook_handler(refresh_load, nullptr, nullptr, APR_HOOK_REALLY_FIRST);
     ap_hook_handler(answer_with_status, nullptr, nullptr, APR_HOOK_MIDDLE);

@@ -12,14 +12,14 @@ APLOG_USE_MODULE(lbmethod_sticky);
 namespace lbsticky {
 namespace {
 
-// The comparison of mod_lbmethod_byrequests, for requests that we cannot decide: weighted round robin by lbstatus.
+// How mod_lbmethod_byrequests compares workers: weighted round robin by lbstatus. For requests that we cannot decide.
 int is_more_urgent(proxy_worker* current, proxy_worker* best, void* total) noexcept {
     current->s->lbstatus += current->s->lbfactor;
     *static_cast<int*>(total) += current->s->lbfactor;
     return !best || current->s->lbstatus > best->s->lbstatus;
 }
 
-proxy_worker* scan_like_byrequests(proxy_balancer* balancer, request_rec* r) noexcept {
+proxy_worker* choose_as_byrequests(proxy_balancer* balancer, request_rec* r) noexcept {
     int total = 0;
     proxy_worker* worker = mod_proxy.get_best_worker(balancer, r, is_more_urgent, &total);
     if (worker) worker->s->lbstatus -= total;
@@ -43,7 +43,7 @@ proxy_worker* find_worker(proxy_balancer* balancer, request_rec* r) noexcept {
                               "%s: workers are chosen by plain round robin until this is mended: %s", balancer->s->name,
                               why);
             if (own) own->failing = true;
-            return request.fall_back_to(own, scan_like_byrequests(balancer, r));
+            return request.fall_back_to(own, choose_as_byrequests(balancer, r));
         });
 }
 
@@ -58,9 +58,9 @@ apr_status_t age(proxy_balancer*, server_rec*) noexcept {
     return APR_SUCCESS;
 }
 
-// Called for a session route that mod_proxy_balancer resolved itself, as it does only where our hook did not run.
-// Sessions have no part in the rotation; without
-// this function mod_proxy_balancer would change lbstatus of all workers.
+// Called for a session route that mod_proxy_balancer resolved itself, which it does only where our hook did not run.
+// Sessions have no part in the rotation, but without this function mod_proxy_balancer would change lbstatus of all
+// workers.
 apr_status_t update_lbstatus(proxy_balancer*, proxy_worker*, server_rec*) noexcept {
     return APR_SUCCESS;
 }

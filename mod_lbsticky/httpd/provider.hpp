@@ -11,7 +11,7 @@ namespace lbsticky {
 extern const proxy_balancer_method provider;
 
 // Whether a balancer has this method now: it can be changed in balancer-manager. Asks shared memory, since a process
-// has balancer.lbmethod brought up to date only with the next request for the balancer.
+// updates balancer.lbmethod only with the next request for the balancer.
 inline bool is_ours(const proxy_balancer& balancer) noexcept {
     return std::strcmp(balancer.s->lbpname, provider.name) == 0;
 }

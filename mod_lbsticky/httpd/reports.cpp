@@ -26,13 +26,13 @@ Counts counts_of(const WorkerTally& tally, apr_time_t now) noexcept {
     return counts;
 }
 
-// A virtual host by its name, and by the port of its ServerName or else of its <VirtualHost>; <VirtualHost *> has none.
+// A virtual host's name, and the port of its ServerName or else of its <VirtualHost>; <VirtualHost *> has none.
 std::string label_of(const server_rec& host) {
     const unsigned port = host.port != 0 || !host.addrs ? host.port : host.addrs->host_port;
     return host.server_hostname + (port != 0 ? ":" + std::to_string(port) : "");
 }
 
-BalancerReport read(proxy_balancer& balancer, server_rec* server) {
+BalancerReport read_report(proxy_balancer& balancer, server_rec* server) {
     Balancer* own = Balancer::of(balancer);
     if (!own || !own->is_intact()) throw std::runtime_error("its shared memory is missing or damaged");
 
@@ -68,24 +68,25 @@ BalancerReport read(proxy_balancer& balancer, server_rec* server) {
     for (std::size_t i = 0; i < roster.workers().size(); ++i) {
         const Worker& reading = roster.workers()[i];
         const proxy_worker& worker = *own->roster.worker(i);
-        WorkerReport line;
-        line.url = masked_url(reading.url);
-        // Metrics tell workers apart by it alone, and two may differ by nothing but the password.
-        while (!urls.insert(line.url).second) line.url += "'";
-        line.route = reading.route;
-        if (!report.has_secret && !reading.cookies.empty()) line.cookie = reading.cookies.front();
-        line.status = reading;
-        line.busy = worker.s->busy;
-        line.factor = reading.factor;
-        line.in_rotation = in_rotation[i];
+        WorkerReport entry;
+        entry.url = masked_url(reading.url);
+        // Metrics tell workers apart by their URL alone, and two may differ only in the password.
+        while (!urls.insert(entry.url).second) entry.url += "'";
+        entry.route = reading.route;
+        if (!report.has_secret && !reading.cookies.empty()) entry.cookie = reading.cookies.front();
+        entry.status = reading;
+        entry.busy = worker.s->busy;
+        entry.factor = reading.factor;
+        entry.in_rotation = in_rotation[i];
         const auto slot = static_cast<std::size_t>(worker.s->index);
         if (const WorkerTally* tally = shared.tally(slot)) {
-            line.counts = counts_of(*tally, now);
+            entry.counts = counts_of(*tally, now);
             has_worker[slot] = true;
         }
-        report.add(std::move(line));
+        report.add(std::move(entry));
     }
-    // A worker that was added in balancer-manager is gone after a restart, and its slot still there.
+    // After a restart a worker that was added in balancer-manager is gone, but its slot, with its counts, is still
+    // there.
     for (std::size_t slot = 0; slot < has_worker.size(); ++slot)
         if (!has_worker[slot]) report.gone += counts_of(*shared.tally(slot), now);
     return report;
@@ -95,7 +96,7 @@ BalancerReport read(proxy_balancer& balancer, server_rec* server) {
 
 std::optional<BalancerReport> report_of(proxy_balancer& balancer, server_rec* server, const request_rec* r) noexcept {
     if (!is_ours(balancer)) return std::nullopt;
-    return guarded([&] { return std::optional(read(balancer, server)); },
+    return guarded([&] { return std::optional(read_report(balancer, server)); },
                    [&](const char* why) -> std::optional<BalancerReport> {
                        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "%s: cannot be shown: %s", balancer.s->name, why);
                        return std::nullopt;
@@ -110,7 +111,7 @@ std::vector<BalancerReport> reports_known_to(const server_rec* asked, const requ
         for_each_balancer(server, [&](proxy_balancer& balancer) {
             auto report = report_of(balancer, server, r);
             if (!report) return;
-            // Of virtual hosts with the same name and port the first one gets all requests.
+            // Virtual hosts may have the same name and port. The first of them gets all requests.
             while (!names.emplace(report->name, report->server).second) report->server += "'";
             reports.push_back(std::move(*report));
         });

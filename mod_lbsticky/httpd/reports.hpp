@@ -1,4 +1,4 @@
-// The state of balancers, gathered for those who show it.
+// Gathers the state of balancers, to be shown.
 #pragma once
 
 #include <optional>
@@ -9,13 +9,13 @@
 
 namespace lbsticky {
 
-// The state of a balancer as it is now; nothing if it has another method, and, with a line in the error log, if it
-// cannot be read: no memory, no mutex, damaged shared memory. Takes the balancer's thread mutex, and one pass over its
-// workers.
+// The state of a balancer now. Nothing if it has another method; also nothing, with a line in the error log, if it
+// cannot be read: no memory, no mutex, damaged shared memory. Takes the balancer's thread mutex, and makes one pass
+// over its workers.
 std::optional<BalancerReport> report_of(proxy_balancer& balancer, server_rec* server, const request_rec* r) noexcept;
 
-// Those of all balancers that a server knows of, each once. A virtual host knows of its own and the main server's,
-// which it may use; the main server of those of all hosts. Throws std::bad_alloc.
+// The state of each balancer that a server knows of. A virtual host knows of its own balancers and of the main
+// server's, which it may use; the main server knows of those of all hosts. Throws std::bad_alloc.
 std::vector<BalancerReport> reports_known_to(const server_rec* asked, const request_rec* r);
 
 }  // namespace lbsticky

@@ -24,15 +24,15 @@ namespace {
 
 constexpr const char* handler = "lbsticky-status";
 
-// How much a client wants a type of content, by its Accept header (RFC 9110, section 12.5.1): 0 to 1, 0 if it does not
-// name it.
+// How much a client prefers a media type, by its Accept header (RFC 9110, section 12.5.1): 0 to 1, 0 if the header does
+// not name it.
 double quality(apr_pool_t* pool, const char* accept, const char* type) noexcept {
     double best = 0;
     while (accept && *accept) {
         const char* range = ap_getword(pool, &accept, ',');
-        char* named = ap_getword(pool, &range, ';');
-        apr_collapse_spaces(named, named);
-        if (ap_cstr_casecmp(named, type) != 0) continue;
+        char* media_type = ap_getword(pool, &range, ';');
+        apr_collapse_spaces(media_type, media_type);
+        if (ap_cstr_casecmp(media_type, type) != 0) continue;
         double weight = 1;
         while (*range) {
             char* parameter = ap_getword(pool, &range, ';');
@@ -44,7 +44,7 @@ double quality(apr_pool_t* pool, const char* accept, const char* type) noexcept 
     return best;
 }
 
-// What the client asks for; nothing if there is no such format.
+// The format that the client asks for; nothing if there is no such format.
 std::optional<MetricsFormat> wanted_format(request_rec* r) {
     apr_table_t* arguments = nullptr;
     ap_args_to_table(r, &arguments);
@@ -56,8 +56,8 @@ std::optional<MetricsFormat> wanted_format(request_rec* r) {
     }
     const char* accept = apr_table_get(r->headers_in, "Accept");
     const double open_metrics = quality(r->pool, accept, "application/openmetrics-text");
-    const bool preferred = open_metrics > 0 && open_metrics >= quality(r->pool, accept, "text/plain");
-    return preferred ? MetricsFormat::open_metrics : MetricsFormat::prometheus;
+    const bool prefers_open_metrics = open_metrics > 0 && open_metrics >= quality(r->pool, accept, "text/plain");
+    return prefers_open_metrics ? MetricsFormat::open_metrics : MetricsFormat::prometheus;
 }
 
 }  // namespace

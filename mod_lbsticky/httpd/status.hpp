@@ -5,12 +5,12 @@
 
 namespace lbsticky {
 
-// handler hook, for `SetHandler lbsticky-status`: answers GET (and HEAD) with the state of the balancers that have this
-// method and that the server asked knows of (reports_known_to()), as Prometheus' text format, OpenMetrics where the
-// client prefers it (Accept), or JSON (?format=json).
+// handler hook, for `SetHandler lbsticky-status`: answers GET (and HEAD) with the state of the balancers that the
+// server knows of (reports_known_to()). The format is Prometheus' text format, OpenMetrics if the client prefers it
+// (Accept), or JSON (?format=json).
 int answer_with_status(request_rec* r) noexcept;
 
-// mod_status' hook, which shows the whole of httpd: a section of its page or, with AP_STATUS_SHORT (?auto), lines.
+// mod_status' hook: adds the balancers of all servers to its page or, with AP_STATUS_SHORT (?auto), to its lines.
 int add_to_server_status(request_rec* r, int flags) noexcept;
 
 }  // namespace lbsticky
