@@ -1,4 +1,4 @@
-// Any bytes at all as a Cookie header: how its cookies are read, which session is found, where the request goes.
+// Fuzzes with any bytes as a Cookie header: how its cookies are read, which session is found, where the request goes.
 
 #include <algorithm>
 #include <array>
@@ -20,7 +20,7 @@ Worker worker(std::string route) {
     return result;
 }
 
-// Small, but with one worker of each kind: a session can be of each of them.
+// Few workers, but of each kind. A session can belong to any of them.
 std::vector<Worker> workers() {
     std::vector<Worker> all = {worker("node1"), worker("node2"), worker("b"), worker("a.b"),
                                worker("b"),     worker("c"),     worker("c"), worker("drain"),
@@ -68,7 +68,7 @@ std::vector<Cookie> cookies_of(std::string_view header) {
     return cookies;
 }
 
-// The module finds the same, name by name, and takes out of the header just that.
+// Checks that the module finds the same cookies of a name, and takes just those out of the header.
 void check_by_name(std::string_view header, const std::vector<Cookie>& cookies, std::string_view name) {
     CookieReader reader(header, name);
     std::string kept(header.size(), '?');
@@ -92,7 +92,8 @@ void check_by_name(std::string_view header, const std::vector<Cookie>& cookies, 
     require(other == others.size(), "no cookie comes from nowhere");
 }
 
-bool somebody_with_that_route_serves(std::size_t index) {
+// Whether a worker with the same route as this one can serve.
+bool can_be_served(std::size_t index) {
     for (const auto& other : roster().workers())
         if (other.route == roster().workers()[index].route && other.usable) return true;
     return false;
@@ -140,7 +141,8 @@ void check_session(const Session& session, char separator) {
 
 void check_preference(const Session& session, std::string_view name, const std::vector<Cookie>& cookies,
                       char separator) {
-    // How much a cookie is worth: 1 for any, 2 for a known route, 3 for one that can serve. The first best one counts.
+    // How much a cookie is worth: 1 for any, 2 for a known route, 3 for one that can serve. The first of the best
+    // counts.
     std::size_t looked_at = 0;
     int most = 0;
     const char* best = nullptr;
@@ -148,7 +150,7 @@ void check_preference(const Session& session, std::string_view name, const std::
         if (cookie.name != name || cookie.value.empty()) continue;
         if (looked_at++ == FewValues::most) break;
         const auto named = read_session(name, cookie.value, separator, roster()).worker;
-        const int worth = !named ? 1 : somebody_with_that_route_serves(*named) ? 3 : 2;
+        const int worth = !named ? 1 : can_be_served(*named) ? 3 : 2;
         if (worth <= most) continue;
         most = worth;
         best = cookie.value.data();
@@ -173,13 +175,14 @@ void check_choice(const Choice& choice, const Rules& rules, bool ticket_drawn) {
             require(session.worker && all[*choice.worker].route == session.route, "the chosen worker has that route");
             break;
         case Affinity::failover:
-            require(session.worker && !somebody_with_that_route_serves(*session.worker), "it could not stay");
+            require(session.worker && !can_be_served(*session.worker), "no worker with the session's route can serve");
             break;
         case Affinity::hash:
             require(!session.id.empty() && !session.worker && rules.hash, "an id without a known route is hashed");
             break;
         case Affinity::fresh:
-            require(!session.worker && (session.id.empty() || !rules.hash), "nothing says where to");
+            require(!session.worker && (session.id.empty() || !rules.hash),
+                    "there is no known route, and no id to hash");
             break;
         default: require(false, "an affinity that fits");
     }
@@ -232,7 +235,7 @@ void check_request(std::string_view header, char separator, bool nofailover, boo
 
 extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t size) {
     using namespace lbsticky;
-    // A copy of its own, so that a sanitizer sees one byte read too far.
+    // A copy in memory of its own, so that a sanitizer notices a read behind its end.
     const std::vector<char> bytes(data, data + size);
     const std::string_view header(bytes.data(), bytes.size());
 
@@ -241,7 +244,7 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
     check_by_name(header, cookies, "JSESSIONID");
     for (std::size_t i = 0; i < cookies.size() && i < 4; ++i) check_by_name(header, cookies, cookies[i].name);
 
-    // Long headers are there for their length: what else could differ is shown by short ones.
+    // Long headers are there for their length: short ones show everything else.
     const bool is_long = size > 1024;
     for (const char separator : {'.', '!', '\0'}) {
         check_names(header, cookies, separator);

@@ -1,4 +1,4 @@
-// Any bytes at all as a URL, as a session id, and as the argument of a directive that names one.
+// Fuzzes with any bytes as a URL, as a session id, and as an argument of LBStickySession.
 
 #include <algorithm>
 #include <optional>
@@ -15,7 +15,7 @@ std::string value_at(const std::string& text, std::size_t begin, const char* end
     return text.substr(begin, text.find_first_of(ends, begin) - begin);
 }
 
-// The same as find_parameter(), told in another way: every place where the parameter might stand, in order.
+// find_parameter() in another way: tries every place where the parameter may stand, in order.
 std::optional<std::string> parameter_of(const std::string& url, const std::string& name) {
     const std::string path = url.substr(0, url.find('?'));
     const std::string wanted = name + '=';
@@ -51,7 +51,7 @@ void check_candidates(std::string_view value, char separator) {
     if (separator == '\0') {
         if (value.size() <= longest_route) expected.push_back(value);
     } else {
-        // What is longer than 64 bytes with its separator cannot be one: looking at 100 shows that none is missing.
+        // A route and its separator have at most 64 bytes: looking at 100 shows that none is missing.
         for (std::size_t i = value.size() - std::min<std::size_t>(100, value.size()); i < value.size(); ++i) {
             const std::string_view route = value.substr(i + 1);
             if (value[i] == separator && !route.empty() && route.size() <= longest_route) expected.push_back(route);
@@ -95,7 +95,7 @@ void check_shortened(std::string_view id) {
 
 extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t size) {
     using namespace lbsticky;
-    // A copy of its own, so that a sanitizer sees one byte read too far.
+    // A copy in memory of its own, so that a sanitizer notices a read behind its end.
     const std::vector<char> bytes(data, data + size);
     const std::string_view input(bytes.data(), bytes.size());
 

@@ -1,4 +1,4 @@
-// Reads one hostile request of so many bytes: hostile_cost WHAT BYTES. What that costs is counted by who runs it.
+// `hostile_cost WHAT BYTES` reads one hostile request of so many bytes. Its caller counts what that costs.
 #include <cstdlib>
 #include <iostream>
 #include <map>
@@ -18,7 +18,7 @@ std::string repeated(std::string_view part, std::size_t bytes) {
     return text;
 }
 
-// A piece that is sent again and again, and where.
+// A piece that is sent again and again, and where it stands.
 struct Hostile {
     const char* piece;
     enum class Where { cookie, url, set_cookie } where;

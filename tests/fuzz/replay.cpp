@@ -19,7 +19,7 @@ void run(const std::filesystem::path& path) {
     file.open(path, std::ios::binary);
     file.exceptions(std::ios::badbit);
     const std::vector<char> bytes{std::istreambuf_iterator<char>(file), {}};
-    // Told before, so that the last line names the file that failed.
+    // Printed first, so that the last line names the file that failed.
     std::printf("%s (%zu bytes)\n", path.c_str(), bytes.size());
     std::fflush(stdout);
     LLVMFuzzerTestOneInput(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());

@@ -1,11 +1,11 @@
-// What a fuzz target says when a property does not hold.
+// How a fuzz target checks its properties.
 #pragma once
 
 #include <cstdio>
 #include <cstdlib>
 #include <string_view>
 
-// Ends the program, so that the fuzzer keeps the input.
+// Ends the program if the property does not hold, so that the fuzzer keeps the input.
 inline void require(bool holds, const char* property) {
     if (holds) return;
     std::fprintf(stderr, "not so: %s\n", property);

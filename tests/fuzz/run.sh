@@ -39,8 +39,8 @@ for target in "${targets[@]}"; do
   findings=$build/fuzz-findings/$target
   mkdir -p "$findings" "$work/$target"
   cp "$here/corpus/$target"/* "$work/$target/"
-  # Nothing in the code looks at more than 64 bytes at a time; what is long is replayed from the corpus instead. An
-  # input takes less than a millisecond: 10 s is a loop.
+  # Nothing in the code looks at more than 64 bytes at a time; long inputs are in the corpus, which is replayed.
+  # An input takes less than a millisecond: 10 s is a loop.
   "$program" -max_total_time="$seconds" -max_len=1024 -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 \
     -artifact_prefix="$findings/" "$work/$target" >"$work/$target.log" 2>&1 &
   running[$target]=$!

@@ -1,5 +1,5 @@
-"""What a hostile request costs grows with its length, and no faster: counted in instructions, which noise does not
-touch."""
+"""The cost of a hostile request grows with its length and no faster. It is counted in instructions, which are free of
+noise."""
 
 import pathlib
 import re
@@ -26,4 +26,4 @@ def instructions(folder, name, size):
 def test_twice_the_bytes_cost_at_most_twice_the_instructions(tmp_path, name):
     none, once, twice = (instructions(tmp_path, name, size) for size in (0, 32_768, 65_536))
     assert twice - none <= 2.05 * (once - none)
-    assert twice - none <= 1000 * 65_536  # read by two sets of rules, and three more times
+    assert twice - none <= 1000 * 65_536  # two sets of rules and three functions read it

@@ -21,12 +21,12 @@ def tomcat_id(route):
     return f"{secrets.token_hex(16).upper()}.{route}"
 
 
-# Name of the session's cookie, and what makes an id for a member of that route.
+# {kind: (name of its session cookie, what makes an id on a member with this route)}
 KINDS = {"PHP": ("PHPSESSID", php_id), "Express": ("connect.sid", express_id), "Tomcat": ("JSESSIONID", tomcat_id)}
 
 
 class Application:
-    """Answers with the number of requests there were in the client's session, which it makes where it knows none."""
+    """Answers with the number of requests in the client's session. Begins a session where it knows none."""
 
     def __init__(self, kind, route):
         cookie, new_id = KINDS[kind]

@@ -1,4 +1,4 @@
-"""A backend: a real HTTP server on a free loopback port, which says who it is."""
+"""A backend: a real HTTP server on a free loopback port, which answers with its name."""
 
 import http.server
 import os
@@ -13,10 +13,10 @@ from server import free_port
 class Backend:
     """Answers every request with its name as the body, and remembers what it was asked.
 
-    headers: what it answers with besides, a list of (name, value).
-    status:  what it answers with.
-    gate:    a threading.Event; it answers once this is set.
-    tls:     the files of a certificate and its key: it speaks HTTPS.
+    headers: further headers of its answers, a list of (name, value).
+    status:  of its answers.
+    gate:    a threading.Event: it answers once this is set.
+    tls:     (file of a certificate, file of its key): it speaks HTTPS.
     unix:    a folder: it listens on a socket there, not on a port.
     """
 
@@ -31,7 +31,7 @@ class Backend:
         self.gate = threading.Event()
         self.gate.set()
         self.requests = []  # (method, path, headers)
-        self.bodies = []    # of the requests
+        self.bodies = []    # of these requests
         self.start()
 
     @property
@@ -45,7 +45,7 @@ class Backend:
         backend = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"  # for 100 Continue; a connection is for one request all the same
+            protocol_version = "HTTP/1.1"  # for 100 Continue; a connection still serves one request
 
             def answer(self):
                 backend.bodies.append(self.read_body())
@@ -95,7 +95,7 @@ class Backend:
         if self.tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(*self.tls)
-            # The handshake is the handler's business: one client that is slow must not keep the others out.
+            # The handshake is made in the handler's thread, so that a slow client does not keep the others out.
             self.listener.socket = context.wrap_socket(self.listener.socket, server_side=True,
                                                        do_handshake_on_connect=False)
         if not self.unix:

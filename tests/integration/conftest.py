@@ -25,7 +25,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "not_with(mpm, why): what that MPM cannot do is left out, not skipped")
+    config.addinivalue_line("markers", "not_with(mpm, why): with this MPM the test is left out, not skipped")
 
 
 def pytest_collection_modifyitems(config, items):
@@ -64,7 +64,7 @@ def httpd(module, tmp_path, request):
 
 @pytest.fixture
 def backends():
-    """backends(n): n started Backends, called "backend1", "backend2", …; options as Backend has them."""
+    """backends(n): n started Backends, called "backend1", "backend2", …; options are those of Backend."""
     started = []
 
     def start(count, **options):
@@ -79,7 +79,7 @@ def backends():
 
 @pytest.fixture
 def open_folder():
-    """A folder that httpd's children may look into, with a short name, as a socket's has at most 107 characters."""
+    """A folder that httpd's children can read. Its name is short, since a socket's path has at most 107 characters."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="lbsticky-"))
     folder.chmod(0o755)
     yield folder
@@ -100,7 +100,7 @@ def certificate(tmp_path_factory):
 
 @pytest.fixture
 def tls_server(httpd, certificate):
-    """tls_server(configuration): a Server that also answers at an HTTPS port, and itself at that port."""
+    """tls_server(configuration): a started Server that answers at an HTTPS port too, asked at that port."""
     def start(configuration, modules=(), **options):
         port = free_port()
         server = httpd(f"""

@@ -1,4 +1,4 @@
-"""An httpd of its own for one test, and what curl gets from it."""
+"""An httpd for one test, and what curl gets from it."""
 
 import contextlib
 import copy
@@ -19,7 +19,7 @@ import pytest
 
 MODULES = "/usr/lib/apache2/modules"
 
-# Modules that are not asked for by name in a test, beside the MPM.
+# Modules that all tests load, beside the MPM.
 ALWAYS = """authn_core authz_core authz_host headers env setenvif status alias rewrite slotmem_shm
             proxy proxy_http proxy_balancer lbmethod_byrequests""".split()
 
@@ -46,7 +46,7 @@ BACKEND_IS_DOWN = [
 
 
 def own_ports():
-    """Those of this process of pytest-xdist, again and again, from anywhere among them."""
+    """The ports of this process of pytest-xdist, again and again, from a random one on."""
     number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     share = 22000 // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     ports = list(range(10000 + number * share, 10000 + (number + 1) * share))
@@ -70,8 +70,8 @@ def wait_until(condition, what, seconds=20):
 
 
 def free_port(host="127.0.0.1"):
-    """One of those that the system does not give to outgoing connections, nor a test that runs beside this one: nobody
-    takes it while it is not listened on."""
+    """A port that nobody takes before it is listened on: not the system, for outgoing connections, nor a test that runs
+    beside this one."""
     while True:
         with socket.socket() as probe:
             try:
@@ -85,7 +85,7 @@ class Answer:
     """A response as curl printed it with --include (the last one, if there are several)."""
 
     def __init__(self, text):
-        self.interim = []  # the heads of those that came before it
+        self.interim = []  # the heads of the responses before it
         while True:
             head, _, rest = text.partition("\r\n\r\n")
             if not re.match(r"HTTP/\S+ (1\d\d|200 Connection established)", head):
@@ -109,7 +109,7 @@ class Answer:
         """The values of all Set-Cookie headers, in order."""
         return [value for key, value in self.headers if key.lower() == "set-cookie"]
 
-    # What the module left in the environment; the configuration of every test shows it in these headers.
+    # What the module left in the environment: the configuration of every test sends it in these headers.
     affinity = property(lambda self: self.header("X-Affinity"))
     worker = property(lambda self: self.header("X-Worker"))
     route = property(lambda self: self.header("X-Route"))
@@ -119,11 +119,11 @@ class Answer:
 
 
 class Daemon:
-    """A process that left whoever started it: what a Server uses of subprocess.Popen."""
+    """A process that is not a child of this one, with those methods of subprocess.Popen that Server uses."""
 
     def __init__(self, pid):
         self.pid = pid
-        self.handle = os.pidfd_open(pid)  # of that process, even if it ends and another is given its number
+        self.handle = os.pidfd_open(pid)  # of this process, even if it ends and another gets its id
 
     def poll(self):
         return 0 if select.select([self.handle], [], [], 0)[0] else None
@@ -148,10 +148,10 @@ class Server:
     configuration: what the test is about; `{port}` is not replaced, use ProxyPass and relative URLs.
     modules:       names of further modules to load ("proxy_hcheck", "http2", …)
     without:       names of modules not to load, of those that all tests have
-    processes:     children; as many as that, all the time.
+    processes:     how many child processes there are, all the time.
     expected:      patterns of log lines of level warn and above that this test provokes.
-    daemon:        httpd leaves its terminal, as Debian starts it: by `apachectl start`.
-    files:         {name of a module: where it is instead}
+    daemon:        httpd leaves its terminal: Debian starts it so, by `apachectl start`.
+    files:         {name of a module: another file to load it from}
     """
 
     def __init__(self, folder, module, configuration, mpm="event", modules=(), processes=2, expected=(),
@@ -238,15 +238,15 @@ LogLevel {self.log_level}
     def command(self, *arguments):
         return ["apache2", "-f", str(self.conf_path), *arguments]
 
-    def surroundings(self):
-        surroundings = {**os.environ, **self.environment}
-        preload = [surroundings.get("LD_PRELOAD"), os.environ.get("LBSTICKY_PRELOAD")]
-        if all(preload):  # a sanitizer's library wants to be the first
-            surroundings["ASAN_OPTIONS"] = f"{surroundings.get('ASAN_OPTIONS', '')}:verify_asan_link_order=0"
-        if preload[1]:  # which looks for the functions that it replaces when httpd, a C program, starts
+    def environ(self):
+        environ = {**os.environ, **self.environment}
+        preload = [environ.get("LD_PRELOAD"), os.environ.get("LBSTICKY_PRELOAD")]
+        if all(preload):  # a sanitizer's library complains unless it is the first
+            environ["ASAN_OPTIONS"] = f"{environ.get('ASAN_OPTIONS', '')}:verify_asan_link_order=0"
+        if preload[1]:  # it looks for C++ functions to replace as soon as httpd, a C program, starts
             preload.append("libstdc++.so.6")
-        surroundings["LD_PRELOAD"] = " ".join(filter(None, preload))
-        return surroundings
+        environ["LD_PRELOAD"] = " ".join(filter(None, preload))
+        return environ
 
     def start(self):
         if self.daemon:
@@ -260,33 +260,33 @@ LogLevel {self.log_level}
         with open(self.folder / "output", "ab") as output:
             # A session of its own: httpd ends its whole process group when it stops.
             self.process = subprocess.Popen(self.command("-DFOREGROUND"), stdout=output, stderr=output,
-                                            stdin=subprocess.DEVNULL, env=self.surroundings(), start_new_session=True)
-        wait_until(lambda: self.process.poll() is not None or self.started() >= 1, "httpd is up")
+                                            stdin=subprocess.DEVNULL, env=self.environ(), start_new_session=True)
+        wait_until(lambda: self.process.poll() is not None or self.starts() >= 1, "httpd is up")
         assert self.process.poll() is None, f"httpd did not start: {self.output()}\n{self.log()}"
 
     def control(self, word):
         """`httpd -k start`, `restart` or `graceful`, as apachectl runs it; waits until it is done."""
         with self.another_start(), open(self.folder / "output", "ab") as output:
             status = subprocess.run(self.command("-k", word), stdout=output, stderr=output, stdin=subprocess.DEVNULL,
-                                    env=self.surroundings()).returncode
+                                    env=self.environ()).returncode
             assert status == 0, f"httpd -k {word}: {self.output()}\n{self.log()}"
 
     @contextlib.contextmanager
     def another_start(self):
-        """Waits until httpd has done what it is told in here: to start, or to restart."""
-        before = self.started()
+        """Waits until httpd has started, or restarted, as the block tells it to."""
+        before = self.starts()
         yield
-        wait_until(lambda: self.started() > before, "httpd has started")
+        wait_until(lambda: self.starts() > before, "httpd has started")
 
     def check_configuration(self):
         """(exit code, output) of `httpd -t`."""
-        result = subprocess.run(self.command("-t"), capture_output=True, text=True, env=self.surroundings())
+        result = subprocess.run(self.command("-t"), capture_output=True, text=True, env=self.environ())
         return result.returncode, result.stdout + result.stderr
 
     def output(self):
         return (self.folder / "output").read_text(errors="replace")
 
-    def started(self):
+    def starts(self):
         return len(re.findall(r"resuming normal operations", self.log()))
 
     def graceful(self):
@@ -321,7 +321,7 @@ LogLevel {self.log_level}
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
     def decisions(self):
-        """The lines that the module wrote about requests, without what stands before them."""
+        """The module's log lines about requests, from the name of the balancer on."""
         return re.findall(r"\[lbmethod_sticky:debug\].*?(balancer://\S+: affinity .*)", self.log())
 
     def choices(self):
@@ -331,7 +331,7 @@ LogLevel {self.log_level}
         return [(int(pid), affinity, member or None) for pid, affinity, member in lines]
 
     def own_cookies(self, balancer="mycluster"):
-        """(given, not understood): what the last start said of the balancer's own cookies so far."""
+        """(given, not understood): the counts of the balancer's own cookies that the last start logged."""
         pattern = rf"balancer://{balancer}: own cookies so far: (\d+) given, (\d+) not understood"
         return tuple(int(number) for number in re.findall(pattern, self.log())[-1])
 
@@ -340,10 +340,10 @@ LogLevel {self.log_level}
         parent = self.process.pid
         return {int(child) for child in pathlib.Path(f"/proc/{parent}/task/{parent}/children").read_text().split()}
 
-    def in_every_process(self, send, told_by=r"\[lbmethod_sticky:debug\] \[pid (\d+)"):
+    def in_every_process(self, send, served=r"\[lbmethod_sticky:debug\] \[pid (\d+)"):
         """Calls `send`, which makes requests and returns a list, until each child process has served at least one.
 
-        All that it returned, in one list. told_by: the log lines that tell which process served a request.
+        Returns all the results in one list. served: a pattern for log lines, whose group is the process that served.
         """
         wait_until(lambda: len(self.children()) >= self.processes, "all child processes are there")
         before = len(self.log())
@@ -351,7 +351,7 @@ LogLevel {self.log_level}
 
         def all_have_served():
             results.extend(send())
-            return self.children() <= {int(pid) for pid in re.findall(told_by, self.log()[before:])}
+            return self.children() <= {int(pid) for pid in re.findall(served, self.log()[before:])}
 
         wait_until(all_have_served, "every child process has served a request")
         return results
@@ -376,7 +376,7 @@ LogLevel {self.log_level}
         command = ["curl", "--silent", "--show-error", "--include", "--max-time", "60", *arguments]
         if cookie is not None:
             command += ["--cookie", cookie]
-        # Bytes beyond ASCII pass as they are.
+        # Output as bytes: those beyond ASCII are kept.
         result = subprocess.run(command + [(url or self.url) + path], capture_output=True)
         assert result.returncode == 0, f"{command}: {result.stderr.decode(errors='replace')}"
         return Answer(result.stdout.decode("latin-1"))
@@ -456,7 +456,7 @@ def with_routes(backends, options=""):
     return [f"{backend.url} route=node{number} {options}" for number, backend in enumerate(backends, 1)]
 
 
-# What names the session id. For cluster().
+# The two ways to name the session id, as arguments of cluster().
 RESOLVERS = {
     "stickysession": dict(settings="lbmethod=sticky stickysession=JSESSIONID"),
     "LBStickySession": dict(settings="lbmethod=sticky", more="LBStickySession JSESSIONID"),

@@ -213,7 +213,7 @@ def test_an_httpd_older_than_that_whose_headers_the_module_was_built_with_does_n
 
 def test_a_newer_httpd_starts(written, tmp_path):
     with written(cluster(A), files={"proxy": mod_proxy_of(tmp_path, 1)[0]}) as server:
-        assert server.started() == 1
+        assert server.starts() == 1
 
 
 # -- What is taken ----------------------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ def with_secret(tmp_path):
 def directives(written):
     """The names in the module's command table, as httpd lists them."""
     server = written("")
-    listed = subprocess.run(server.command("-L"), capture_output=True, text=True, env=server.surroundings(), check=True)
+    listed = subprocess.run(server.command("-L"), capture_output=True, text=True, env=server.environ(), check=True)
     names = set(re.findall(r"^(\S+) \(mod_lbmethod_sticky\.c", listed.stdout, re.MULTILINE))
     assert {"LBStickySession", "LBStickyHash"} <= names
     return names

@@ -13,7 +13,7 @@ namespace {
 
 constexpr SessionName tomcat[] = {{"JSESSIONID", "jsessionid"}};
 
-// A balancer as one process sees it. Its answers are "ROUTE AFFINITY", "nobody AFFINITY" where there is no worker.
+// A balancer as one process sees it. ask() answers "ROUTE AFFINITY", or "nobody AFFINITY" if there is no worker.
 class Balancer {
 public:
     explicit Balancer(std::vector<Worker> workers) : workers_(std::move(workers)), roster_(workers_) {
@@ -36,7 +36,7 @@ public:
 
     Session session(std::string_view cookies, std::string_view url = "/") { return choose(cookies, url).session; }
 
-    // The answer where consistent hashing decides for this key.
+    // The answer if consistent hashing decides, by this key.
     std::string holder(std::string_view key, std::string_view affinity) const {
         return holder_of(key, workers_) + " " + std::string(affinity);
     }
@@ -62,7 +62,7 @@ std::vector<std::size_t> looked_at(const Choice& choice) {
 
 }  // namespace
 
-// Line by line.
+// The decision table, line by line.
 
 TEST_CASE("a session whose route names a worker that can serve goes there", "[affinity]") {
     Balancer balancer(abc);
@@ -135,7 +135,7 @@ TEST_CASE("redirects are followed until somebody can serve", "[affinity]") {
     }
 }
 
-TEST_CASE("redirects that lead nowhere or in a circle are as none", "[affinity]") {
+TEST_CASE("redirects that lead nowhere or in a circle are ignored", "[affinity]") {
     const auto check = [](const std::vector<Worker>& workers) {
         Balancer balancer(workers);
         CHECK(balancer.ask("JSESSIONID=12345.a") == balancer.holder("12345", "failover"));
@@ -213,8 +213,7 @@ TEST_CASE("a session id without a known route goes to the worker that consistent
     CHECK(balancer.tickets_drawn() == 0);
 }
 
-TEST_CASE("clients of a worker that is no more, who have its route and no id, are spread over all others",
-          "[affinity]") {
+TEST_CASE("clients that have the route of a worker that is gone, and no id, are spread over all others", "[affinity]") {
     Balancer balancer(abc);
     CHECK(balancer.ask("JSESSIONID=.gone") == "a new");
     CHECK(balancer.ask("JSESSIONID=.gone") == "b new");
@@ -224,7 +223,7 @@ TEST_CASE("clients of a worker that is no more, who have its route and no id, ar
 
 namespace {
 
-// The same workers, which the balancer's own cookie `own` names by their routes.
+// The same workers, named by their routes in the balancer's own cookie.
 std::vector<Worker> named_by_cookie(std::vector<Worker> workers) {
     for (Worker& worker : workers) worker.cookies = {"." + worker.route, worker.route};
     return workers;
@@ -291,7 +290,7 @@ TEST_CASE("requests without a session take turns", "[affinity]") {
     CHECK(balancer.tickets_drawn() == 4);
 }
 
-TEST_CASE("where no worker can serve there is nobody", "[affinity]") {
+TEST_CASE("if no worker can serve, nobody is chosen", "[affinity]") {
     Balancer balancer({down(serving("a")), down(serving("b"))});
     CHECK(balancer.ask("") == "nobody new");
     CHECK(balancer.ask("JSESSIONID=1") == "nobody hash");
@@ -339,17 +338,17 @@ TEST_CASE("the first line of the decision table that applies decides, in every c
                                  : c.target_usable && !c.target_draining ? "target new"
                                  : c.other_usable                        ? "other new"
                                                                          : "nobody new";
-        std::string of_named;
+        std::string expected;
         if (c.usable) {
-            of_named = "named route";
+            expected = "named route";
         } else if (c.redirected && c.target_usable && !c.target_draining) {
-            of_named = "target failover";
+            expected = "target failover";
         } else if (c.nofailover) {
-            of_named = "nobody refused";
+            expected = "nobody refused";
         } else {
-            of_named = hashed("12345678.named") + " failover";
+            expected = hashed("12345678.named") + " failover";
         }
-        CHECK(ask("JSESSIONID=12345678.named") == of_named);
+        CHECK(ask("JSESSIONID=12345678.named") == expected);
         CHECK(ask("JSESSIONID=12345678.unknown") == (c.hash ? hashed("12345678.unknown") + " hash" : next));
         CHECK(ask("JSESSIONID=12345") == (c.hash ? hashed("12345") + " hash" : next));
         CHECK(ask("") == next);
@@ -358,9 +357,9 @@ TEST_CASE("the first line of the decision table that applies decides, in every c
     CHECK(cases == 256);
 }
 
-// Which session a request has.
+// Finding the session of a request.
 
-TEST_CASE("of several names the first one present counts, whatever its session can do", "[affinity]") {
+TEST_CASE("of several names the first one present counts, even if its worker cannot serve", "[affinity]") {
     constexpr SessionName names[] = {{"FIRST", "first"}, {"SECOND", "second"}};
     Balancer balancer(b_is_down);
     balancer.rules.names = names;
@@ -434,9 +433,9 @@ TEST_CASE("a name that only contains ours is another name of a cookie", "[affini
     CHECK(balancer.ask("XJSESSIONID=1.a; JSESSIONIDX=2.b; JSESSIONID=3.c") == "c route");
 }
 
-// What a session id is made of.
+// Id and route of a session.
 
-TEST_CASE("the longest route that a worker has is the route", "[affinity]") {
+TEST_CASE("the longest route that a worker has counts", "[affinity]") {
     Balancer balancer({serving("c"), serving("b.c"), serving("a.b.c"), down(serving("x.y")), serving("y")});
     CHECK(balancer.ask("JSESSIONID=1.c") == "c route");
     CHECK(balancer.ask("JSESSIONID=1.b.c") == "b.c route");
@@ -451,7 +450,7 @@ TEST_CASE("the longest route that a worker has is the route", "[affinity]") {
     CHECK(balancer.ask("JSESSIONID=1.x.y") == balancer.holder("1", "failover"));
 }
 
-TEST_CASE("a session is told apart into id and route", "[affinity]") {
+TEST_CASE("a session is split into id and route", "[affinity]") {
     struct {
         std::string_view value, id, route;
         std::optional<std::size_t> worker;
@@ -518,7 +517,7 @@ TEST_CASE("without a separator the whole value is the route", "[affinity]") {
     CHECK(balancer.session(std::string_view("JSESSIONID=1\0a", 14)).route == std::string_view("1\0a", 3));
 }
 
-TEST_CASE("a quoted session id is as good as another", "[affinity]") {
+TEST_CASE("a session id may stand in quotes", "[affinity]") {
     Balancer balancer(abc);
     CHECK(balancer.ask(R"(JSESSIONID="12345.b")") == "b route");
     CHECK(balancer.ask(R"($Version=1; JSESSIONID="12345.b"; $Path="/")") == "b route");
@@ -540,7 +539,7 @@ TEST_CASE("routes may be as long as httpd can hold them", "[affinity]") {
     CHECK(balancer.ask("JSESSIONID=1." + too_long) == balancer.holder("1." + too_long, "hash"));
 }
 
-TEST_CASE("hostile cookies are a missing preference and nothing worse", "[affinity]") {
+TEST_CASE("hostile cookies are taken for a missing preference, and do no other harm", "[affinity]") {
     Balancer balancer(b_is_down);
     SECTION("a thousand cookies before ours") {
         std::string header;
@@ -596,7 +595,7 @@ TEST_CASE("of workers that share a redirect's route, the first that takes sessio
     CHECK(balancer.ask("JSESSIONID=1.a") == "b failover");
 }
 
-// What a choice rests on.
+// The workers that a choice depends on.
 
 TEST_CASE("a choice names the workers whose state decided", "[affinity]") {
     Balancer balancer(
@@ -629,7 +628,7 @@ TEST_CASE("each affinity has its word", "[affinity]") {
     CHECK(std::string(word_for(Affinity::refused)) == "refused");
 }
 
-TEST_CASE("sessions whose id is missing or anybody's fail over by the client's address, even when their worker is gone",
+TEST_CASE("sessions without an id of their own fail over by the client's address, even when their worker is gone",
           "[affinity]") {
     const std::string cookie = GENERATE("JSESSIONID=.b", "JSESSIONID=sticky.b");
     Balancer balancer(b_is_down);
@@ -653,7 +652,7 @@ TEST_CASE("sessions whose id is missing or anybody's fail over by the client's a
     CHECK(served[2] > 0);
 }
 
-TEST_CASE("a session with an id of its own fails over by that, wherever the client is", "[affinity]") {
+TEST_CASE("a session with an id of its own fails over by the id, wherever the client is", "[affinity]") {
     Balancer balancer(b_is_down);
     for (std::uint64_t n = 0; n < 20; ++n) {
         balancer.client_address = "192.0.2.1";
@@ -696,7 +695,7 @@ TEST_CASE("of several known routes that end a session id the first that can serv
     CHECK(Balancer(two_down).ask("JSESSIONID=" + id + ".b.c.a") == "d failover");
 }
 
-TEST_CASE("a list comes before redirects and hashing, and is no failover that nofailover= forbids", "[affinity]") {
+TEST_CASE("a list comes before redirects and hashing, and counts with nofailover= too", "[affinity]") {
     Balancer balancer({serving("a"), redirecting("d", down(serving("b"))), serving("c"), serving("d")});
     balancer.rules.nofailover = true;
     CHECK(balancer.ask("JSESSIONID=12345678.b.c") == "c failover");
@@ -764,7 +763,7 @@ TEST_CASE("an id stays with its worker while another one fails and a spare or an
     }
 }
 
-TEST_CASE("where all fail an id goes nowhere, and wanted its worker", "[affinity]") {
+TEST_CASE("if all workers fail an id goes nowhere, and has moved from its worker", "[affinity]") {
     Balancer balancer({failing(serving("a")), failing(serving("b"))});
     const Choice choice = balancer.choose("JSESSIONID=12345");
     CHECK_FALSE(choice.worker);
@@ -779,7 +778,7 @@ TEST_CASE("draining and disabling a worker take it out of consistent hashing", "
         CHECK(balancer.ask("JSESSIONID=" + session_id(n)) == balancer.holder(session_id(n), "hash"));
 }
 
-TEST_CASE("an id in the URL that goes to a worker counts before one in that which the client sent", "[affinity]") {
+TEST_CASE("an id in the URL that goes to a worker counts before one in the URL that the client sent", "[affinity]") {
     Balancer balancer(abc);
     balancer.proxied_url = "balancer://c/app;jsessionid=12345.b";
     CHECK(balancer.ask("JSESSIONID=12345.a", "/app") == "b route");

@@ -54,7 +54,7 @@ const std::vector<std::string>& sessions() {
     return ids;
 }
 
-// The name of the member that each of the sessions goes to.
+// The name of the member that each session goes to.
 std::vector<std::string> places_of_all(const Members& members) {
     ConsistentHash hash = hash_of(members);
     std::vector<std::string> places;
@@ -62,11 +62,11 @@ std::vector<std::string> places_of_all(const Members& members) {
     return places;
 }
 
-// What became different from one placement to another.
+// The sessions that go elsewhere after a change.
 struct Moves {
     std::size_t count = 0;
-    std::size_t from_others = 0;  // moved away from anybody but the one asked about
-    std::size_t to_others = 0;    // moved to anybody but the one asked about
+    std::size_t from_others = 0;  // moved away from other members than the named one
+    std::size_t to_others = 0;    // moved to other members than the named one
 };
 
 Moves moves(const std::vector<std::string>& before, const std::vector<std::string>& after, const std::string& name) {
@@ -84,8 +84,8 @@ std::size_t held_by(const std::string& name, const std::vector<std::string>& pla
     return static_cast<std::size_t>(std::count(places.begin(), places.end(), name));
 }
 
-// The largest distance of anybody's share from its share of the weights, relative to that share.
-double worst_share(const Members& members, const std::vector<std::size_t>& held) {
+// By how much the share of a member differs at most from its share of the weights, relative to the latter.
+double worst_deviation(const Members& members, const std::vector<std::size_t>& held) {
     double weights = 0;
     for (const auto& member : members) weights += member.weight;
     const double all = static_cast<double>(std::accumulate(held.begin(), held.end(), std::size_t{0}));
@@ -95,7 +95,7 @@ double worst_share(const Members& members, const std::vector<std::size_t>& held)
     return worst;
 }
 
-// A session id of eight bytes whose hash64() is this number: what that does with them can be undone.
+// A session id of eight bytes whose hash64() is this number: all steps of hash64() can be undone.
 std::string with_hash(std::uint64_t hash) {
     constexpr std::uint64_t m = 0xc6a4a7935bd1e995ULL;
     constexpr std::uint64_t inverse = 0x5f7a0ea7e59b19bdULL;  // m * inverse == 1
@@ -113,8 +113,8 @@ std::string with_hash(std::uint64_t hash) {
     return id;
 }
 
-// The definition, without memory and without a shortcut.
-std::size_t earliest_of(const Members& members, std::string_view key) {
+// The definition, without a cache and without a shortcut.
+std::size_t winner_by_definition(const Members& members, std::string_view key) {
     std::size_t winner = 0;
     double best = std::numeric_limits<double>::infinity();
     for (std::size_t i = 0; i < members.size(); ++i) {
@@ -128,7 +128,7 @@ std::size_t earliest_of(const Members& members, std::string_view key) {
 }
 
 constexpr std::size_t million = 1'000'000 / tsan_divisor;
-constexpr double tolerance = tsan_divisor == 1 ? 0.05 : 0.1;  // a quarter of the sessions scatters twice as much
+constexpr double tolerance = tsan_divisor == 1 ? 0.05 : 0.1;  // a quarter of the sessions has twice the scatter
 
 }  // namespace
 
@@ -166,7 +166,7 @@ TEST_CASE("every session goes to the member whose weighted draw is the earliest"
         std::size_t different = 0;
         for (std::uint64_t n = 0; n < 20'000 / tsan_divisor; ++n) {
             const std::string id = session_id(n);
-            different += hash.place(id) != earliest_of(members, id);
+            different += hash.place(id) != winner_by_definition(members, id);
         }
         CHECK(different == 0);
     }
@@ -178,14 +178,14 @@ TEST_CASE("each of 100 members holds its weight's share of a million sessions, w
         ConsistentHash hash = hash_of(members);
         std::vector<std::size_t> held(members.size(), 0);
         for (std::size_t n = 0; n < million; ++n) ++held[hash.place(std::to_string(n)).value()];
-        CHECK(worst_share(members, held) < tolerance);
+        CHECK(worst_deviation(members, held) < tolerance);
     }
     SECTION("uneven weights, random ids") {
         const Members members = uneven_members(100);
         ConsistentHash hash = hash_of(members);
         std::vector<std::size_t> held(members.size(), 0);
         for (std::uint64_t n = 0; n < million; ++n) ++held[hash.place(session_id(n)).value()];
-        CHECK(worst_share(members, held) < tolerance);
+        CHECK(worst_deviation(members, held) < tolerance);
     }
 }
 
@@ -194,7 +194,7 @@ TEST_CASE("the lightest of members as uneven as httpd allows gets its share too"
     ConsistentHash hash = hash_of(members);
     std::vector<std::size_t> held(2, 0);
     for (std::uint64_t n = 0; n < million; ++n) ++held[hash.place(session_id(n)).value()];
-    CHECK(worst_share(members, held) < tolerance);
+    CHECK(worst_deviation(members, held) < tolerance);
 }
 
 TEST_CASE("a member that leaves moves only its own sessions, and gets them back", "[consistent_hash]") {
@@ -257,7 +257,7 @@ TEST_CASE("the order of the members has no part in where a session goes", "[cons
     CHECK(places_of_all(members) == places);
 }
 
-TEST_CASE("a weight that rises only draws sessions to its member, one that falls only sends some away",
+TEST_CASE("a weight that rises only moves sessions to its member, one that falls only moves some away",
           "[consistent_hash]") {
     const Members members = uneven_members(20);
     const auto before = places_of_all(members);
@@ -280,9 +280,9 @@ TEST_CASE("only the ratio of the weights counts for where a session goes", "[con
     CHECK(places_of_all(members) == places);
 }
 
-TEST_CASE("what is remembered is what would be answered anew", "[consistent_hash]") {
+TEST_CASE("the cache gives the member that would be computed", "[consistent_hash]") {
     const Members members = uneven_members(ConsistentHash::max_uncached + 1);
-    SECTION("also after many more sessions than are remembered") {
+    SECTION("also after many more sessions than it holds") {
         constexpr std::uint64_t many = 10 * ConsistentHash::cache_sets * ConsistentHash::cache_ways;
         ConsistentHash hash = hash_of(members);
         std::vector<std::size_t> fresh;
@@ -291,7 +291,7 @@ TEST_CASE("what is remembered is what would be answered anew", "[consistent_hash
         for (std::uint64_t n = many; n-- > 0;) different += hash.place(session_id(n)) != fresh[n];
         CHECK(different == 0);
     }
-    SECTION("also of sessions that share a place in the memory") {
+    SECTION("also for sessions that share a set") {
         std::map<std::uint64_t, std::vector<std::string>> by_set;
         for (std::uint64_t n = 0; n < 20'000; ++n)
             by_set[hash64(session_id(n)) % ConsistentHash::cache_sets].push_back(session_id(n));
@@ -301,25 +301,26 @@ TEST_CASE("what is remembered is what would be answered anew", "[consistent_hash
         for (const auto& [set, ids] : by_set) {
             contested += ids.size() > ConsistentHash::cache_ways;
             for (int round = 0; round < 3; ++round)
-                for (const auto& id : ids) different += hash.place(id) != earliest_of(members, id);
+                for (const auto& id : ids) different += hash.place(id) != winner_by_definition(members, id);
         }
         CHECK(contested == 1024);
         CHECK(different == 0);
     }
-    SECTION("also where the least that tells two sessions apart is a bit of their hashes") {
+    SECTION("also for sessions whose hashes differ in one bit") {
         ConsistentHash hash = hash_of(members);
         std::size_t different = 0;
         for (std::uint64_t bit = 0; bit < 64; ++bit) {
             const std::string one = with_hash(0);
             const std::string other = with_hash(std::uint64_t{1} << bit);
             REQUIRE(hash64(other) == std::uint64_t{1} << bit);
-            for (const std::string& id : {one, other, one}) different += hash.place(id) != earliest_of(members, id);
+            for (const std::string& id : {one, other, one})
+                different += hash.place(id) != winner_by_definition(members, id);
         }
         CHECK(different == 0);
     }
 }
 
-TEST_CASE("only what more than a few members are asked for again is remembered", "[consistent_hash]") {
+TEST_CASE("there is a cache only for many members, from the second session on", "[consistent_hash]") {
     ConsistentHash a_few = hash_of(equal_members(ConsistentHash::max_uncached));
     for (std::uint64_t n = 0; n < 1000; ++n) a_few.place(session_id(n % 3));
     CHECK_FALSE(a_few.has_cache());
@@ -332,25 +333,27 @@ TEST_CASE("only what more than a few members are asked for again is remembered",
     CHECK(more.has_cache());
 }
 
-TEST_CASE("what was remembered is forgotten when a member is added", "[consistent_hash]") {
+TEST_CASE("adding a member empties the cache", "[consistent_hash]") {
     Members members = equal_members(ConsistentHash::max_uncached + 1);
     ConsistentHash hash = hash_of(members);
-    for (std::uint64_t n = 0; n < 100; ++n) REQUIRE(hash.place(session_id(n)) == earliest_of(members, session_id(n)));
+    for (std::uint64_t n = 0; n < 100; ++n)
+        REQUIRE(hash.place(session_id(n)) == winner_by_definition(members, session_id(n)));
     CHECK(hash.has_cache());
     hash.add("newcomer", 10000);
     CHECK_FALSE(hash.has_cache());
     members.push_back({"newcomer", 10000});
-    for (std::uint64_t n = 0; n < 100; ++n) CHECK(hash.place(session_id(n)) == earliest_of(members, session_id(n)));
+    for (std::uint64_t n = 0; n < 100; ++n)
+        CHECK(hash.place(session_id(n)) == winner_by_definition(members, session_id(n)));
 }
 
-TEST_CASE("any bytes are a session id, and so is nothing", "[consistent_hash]") {
+TEST_CASE("any bytes are a session id, also none", "[consistent_hash]") {
     const Members members = equal_members(5);
     ConsistentHash hash = hash_of(members);
     for (const std::string& key : {std::string(), std::string(1, '\0'), std::string("\xff\xfe"), std::string(8192, 'x'),
                                    std::string("node1"), std::string("a.b;c,d\"")}) {
         CAPTURE(key);
-        CHECK(hash.place(key) == earliest_of(members, key));
-        CHECK(hash.place(key) == earliest_of(members, key));
+        CHECK(hash.place(key) == winner_by_definition(members, key));
+        CHECK(hash.place(key) == winner_by_definition(members, key));
     }
 }
 
@@ -368,14 +371,14 @@ TEST_CASE("there may be 65,535 members, and not one more", "[consistent_hash]") 
     hash.add("heavy", 4'000'000'000);
     CHECK_THROWS_AS(hash.add("one more", 100), std::length_error);
     // The last one outweighs all others together 600 times.
-    std::size_t of_the_last = 0;
+    std::size_t to_the_last = 0;
     for (std::uint64_t n = 0; n < 20; ++n) {
         const std::string id = session_id(n);
         const auto place = hash.place(id);
         CHECK(hash.place(id) == place);
-        of_the_last += place == 65'534;
+        to_the_last += place == 65'534;
     }
-    CHECK(of_the_last >= 19);
+    CHECK(to_the_last >= 19);
 }
 
 }  // namespace lbsticky

@@ -17,7 +17,7 @@ std::vector<std::string> values_of(std::string_view header, std::string_view nam
     return values;
 }
 
-// Whether these are the cookies of the header, by name in their order.
+// Whether the header has these cookies: for each name, these values in this order.
 bool holds(std::string_view header, const Cookies& cookies) {
     std::vector<std::string> names = {"a", "b", "c", "JSESSIONID", "$Version"};
     for (const auto& cookie : cookies) names.push_back(cookie.first);
@@ -152,7 +152,7 @@ TEST_CASE("a thousand cookies are read, and values of 8 KB", "[cookie]") {
     CHECK(holds("a=" + std::string(8192, '"'), {{"a", std::string(8190, '"')}}));
 }
 
-TEST_CASE("a name that only contains ours, or stands in a value, is another", "[cookie]") {
+TEST_CASE("a name that only contains ours, or stands in a value, is not ours", "[cookie]") {
     for (const char* header :
          {"xsid=1", "sidx=1", "sid x=1", "x sid=1", "x=sid=1", "x= sid=1", "sid", "sid; =1", "x=;sid"}) {
         CAPTURE(header);
@@ -195,7 +195,7 @@ TEST_CASE("a cookie is taken out of a header, and the others stay as they are", 
     }
 }
 
-TEST_CASE("what is read points into the header", "[cookie]") {
+TEST_CASE("values point into the header", "[cookie]") {
     const std::string header = "x=0;  name = \"value\" ; y=1";
     CookieReader reader(header, "name");
     const auto value = reader.next();
@@ -205,7 +205,7 @@ TEST_CASE("what is read points into the header", "[cookie]") {
     CHECK_FALSE(reader.next());
 }
 
-TEST_CASE("after the last cookie there is none, however often one asks", "[cookie]") {
+TEST_CASE("after the last cookie next() gives nothing, again and again", "[cookie]") {
     CookieReader reader("a=1; b", "a");
     CHECK(reader.next());
     CHECK_FALSE(reader.next());
@@ -231,7 +231,7 @@ TEST_CASE("the name of a cookie is a token", "[cookie]") {
     }
 }
 
-TEST_CASE("a cookie of a like name is found, and none of that name", "[cookie]") {
+TEST_CASE("a cookie of a similar name is found, but none of the same name", "[cookie]") {
     CHECK(find_like_cookie("a=1; jsessionid=x; b=2", "JSESSIONID") == "jsessionid");
     CHECK(find_like_cookie("JSESSIONID=1,JSESIONID=2", "JSESSIONID") == "JSESIONID");
     CHECK(find_like_cookie("JSESSIONID=1; a=jsessionid", "JSESSIONID").empty());

@@ -31,7 +31,7 @@ TEST_CASE("control characters cannot break a page or a line", "[escape]") {
 }
 
 TEST_CASE("characters beyond ASCII are kept", "[escape]") {
-    const std::string text = "\xC3\xA9 \xE2\x82\xAC \xF0\x9F\x8D\xAA \xF4\x8F\xBF\xBF";  // é € 🍪, and the last one
+    const std::string text = "\xC3\xA9 \xE2\x82\xAC \xF0\x9F\x8D\xAA \xF4\x8F\xBF\xBF";  // é € 🍪, and U+10FFFF
     CHECK(escape_markup(text) == "&#233; &#8364; &#127850; &#1114111;");
     CHECK(escape_json(text) == text);
     CHECK(escape_label(text) == text);
@@ -40,22 +40,22 @@ TEST_CASE("characters beyond ASCII are kept", "[escape]") {
 TEST_CASE("what is not UTF-8 is replaced byte by byte", "[escape]") {
     for (const auto& [bytes, replaced] : {
              std::pair{"\xE9"s, 1},                 // Latin-1
-             std::pair{"\x80"s, 1},                 // what follows, with nothing before it
+             std::pair{"\x80"s, 1},                 // a continuation byte, with nothing before it
              std::pair{"\xC3"s, 1},                 // cut off
              std::pair{"\xE2\x82"s, 2},             // cut off
              std::pair{"\xF0\x9F\x8D"s, 3},         // cut off
-             std::pair{"\xC0\xAF"s, 2},             // longer than need be
-             std::pair{"\xE0\x80\xAF"s, 3},         // longer than need be
-             std::pair{"\xED\xA0\x80"s, 3},         // half of a pair
-             std::pair{"\xF4\x90\x80\x80"s, 4},     // beyond the last one
-             std::pair{"\xF8\x88\x80\x80\x80"s, 5}  // never was
+             std::pair{"\xC0\xAF"s, 2},             // overlong
+             std::pair{"\xE0\x80\xAF"s, 3},         // overlong
+             std::pair{"\xED\xA0\x80"s, 3},         // half of a surrogate pair
+             std::pair{"\xF4\x90\x80\x80"s, 4},     // above U+10FFFF
+             std::pair{"\xF8\x88\x80\x80\x80"s, 5}  // five bytes are never UTF-8
          }) {
         std::string expected;
         for (int i = 0; i < replaced; ++i) expected += "&#65533;";
         CAPTURE(bytes.size());
         CHECK(escape_markup("a" + bytes + "z") == "a" + expected + "z");
     }
-    CHECK(escape_markup("\xEF\xBF\xBF") == "&#65533;");  // no character, and none that XML may hold
+    CHECK(escape_markup("\xEF\xBF\xBF") == "&#65533;");  // U+FFFF: no character, and not allowed in XML
     CHECK(escape_json("a\xE9z") == "a\xEF\xBF\xBDz");
 }
 

@@ -11,8 +11,8 @@
 namespace lbsticky {
 namespace {
 
-// The same by the whole table (V. Levenshtein's distance).
-bool is_like_by_the_book(std::string a, std::string b) {
+// is_like() by its definition: the whole table of V. Levenshtein's distance.
+bool is_like_by_definition(std::string a, std::string b) {
     for (std::string* text : {&a, &b})
         for (char& c : *text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
     std::vector<std::vector<std::size_t>> table(a.size() + 1, std::vector<std::size_t>(b.size() + 1));
@@ -30,7 +30,7 @@ bool is_like_by_the_book(std::string a, std::string b) {
 
 }  // namespace
 
-TEST_CASE("names are alike but for case and a character or two", "[likeness]") {
+TEST_CASE("names are alike if they differ only in case and a character or two", "[likeness]") {
     CHECK(is_like("JSESSIONID", "jsessionid"));
     CHECK(is_like("node1", "Node1"));
     CHECK(is_like("node1", "node11"));
@@ -46,7 +46,7 @@ TEST_CASE("names are alike but for case and a character or two", "[likeness]") {
     CHECK_FALSE(is_like(std::string(65, 'x'), std::string(65, 'x')));
 }
 
-TEST_CASE("what is alike is so by the definition of the distance, for any two names", "[likeness]") {
+TEST_CASE("is_like() agrees with the definition for any two names", "[likeness]") {
     Numbers numbers(1);
     std::size_t alike = 0;
     for (int i = 0; i < 20000; ++i) {
@@ -61,7 +61,7 @@ TEST_CASE("what is alike is so by the definition of the distance, for any two na
             if (how == 2 && at < b.size()) b[at] = "abAB"[numbers.next(0, 3)];
         }
         CAPTURE(a, b);
-        CHECK(is_like(a, b) == is_like_by_the_book(a, b));
+        CHECK(is_like(a, b) == is_like_by_definition(a, b));
         alike += is_like(a, b);
     }
     CHECK(alike > 2000);

@@ -1,3 +1,3 @@
-// Catch2 2.13 has its main() made here, once; Catch2 3 brings one.
+// The main() of Catch2 2.13. Catch2 3 brings its own.
 #define CATCH_CONFIG_MAIN
 #include "catch.hpp"

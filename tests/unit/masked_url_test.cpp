@@ -6,7 +6,7 @@
 
 namespace lbsticky {
 
-TEST_CASE("a password in a URL is not shown, all else is", "[masked_url]") {
+TEST_CASE("a password in a URL is masked, and nothing else", "[masked_url]") {
     for (const auto& [url, shown] : {
              std::pair{"http://bob:secret@host:8080/path", "http://bob:XXXXXXXX@host:8080/path"},
              {"http://bob:@host", "http://bob:XXXXXXXX@host"},

@@ -202,7 +202,7 @@ TEST_CASE("the state of balancers as JSON, whatever their names are", "[metrics]
 
 // clang-format on
 
-TEST_CASE("where there is no balancer, the formats say just that", "[metrics]") {
+TEST_CASE("without a balancer the formats have the version alone", "[metrics]") {
     CHECK(metrics({}, "1", MetricsFormat::json) == "{\"version\": \"1\", \"balancers\": []}\n");
     CHECK(metrics({}, "1", MetricsFormat::prometheus).find("lbsticky_info{version=\"1\"} 1\n") != std::string::npos);
     CHECK(metrics({}, "1", MetricsFormat::open_metrics).ends_with("\n# EOF\n"));
@@ -218,7 +218,7 @@ TEST_CASE("a balancer without workers or cookie is shown too", "[metrics]") {
               .find("lbsticky_refused_total{balancer=\"empty\"} 0\n") != std::string::npos);
 }
 
-TEST_CASE("each format has its type", "[metrics]") {
+TEST_CASE("each format has its Content-Type", "[metrics]") {
     CHECK(content_type(MetricsFormat::prometheus) == std::string("text/plain; version=0.0.4; charset=utf-8"));
     CHECK(content_type(MetricsFormat::open_metrics) ==
           std::string("application/openmetrics-text; version=1.0.0; charset=utf-8"));

@@ -23,8 +23,8 @@ TEST_CASE("an index without names finds nobody", "[name_index]") {
     CHECK(!index.find({}));
 }
 
-// Every number of names up to some, and the most there can be: tables of all sizes, filled to the half and to the
-// quarter, with names that come to lie behind others, and across the end.
+// From 1 to 130 names, and the most there can be: tables of all sizes, a quarter to a half full, where names collide
+// and wrap around the end.
 TEST_CASE("every name is found, and no other", "[name_index]") {
     std::vector<std::size_t> numbers{65'535};
     for (std::size_t number = 1; number <= 130; ++number) numbers.push_back(number);
@@ -55,7 +55,7 @@ TEST_CASE("names are compared whole, as bytes", "[name_index]") {
     CHECK(!index.find(""));
 }
 
-TEST_CASE("a name belongs to the first it was given to, until it is given away", "[name_index]") {
+TEST_CASE("a name belongs to the first worker that has it, until its owner is changed", "[name_index]") {
     NameIndex index(2);
     std::uint16_t& owner = index.add("node1", 1);
     CHECK(owner == 1);

@@ -8,7 +8,7 @@
 namespace lbsticky {
 namespace {
 
-// What stands behind #include, or nothing.
+// What a line includes; empty if it is no #include.
 std::string included_by(std::string line) {
     const auto skip_blanks = [&line] { line.erase(0, line.find_first_not_of(" \t")); };
     skip_blanks();

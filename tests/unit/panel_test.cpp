@@ -174,7 +174,7 @@ StickyBalancer[1]CookiesOutdated: 0
 
 // clang-format on
 
-TEST_CASE("the first panel of a page has the style sheet, and is otherwise like all others", "[panel]") {
+TEST_CASE("the first panel of a page has the style sheet, and is otherwise the same", "[panel]") {
     std::string with = panel_html(shop(), true);
     const auto style = with.find("<style>");
     const auto end = with.find("</style>\n");
@@ -195,10 +195,10 @@ TEST_CASE("a balancer without anything has a panel too", "[panel]") {
     CHECK(xml.find("<httpd:member>") == std::string::npos);
 }
 
-TEST_CASE("with a secret nothing says what names a member", "[panel]") {
+TEST_CASE("with a secret no cookie value is shown", "[panel]") {
     BalancerReport balancer = shop();
     balancer.has_secret = true;
-    balancer.workers[0].cookie = "token";  // even if it were there
+    balancer.workers[0].cookie = "token";  // not shown even if it is set
     const std::string html = panel_html(balancer, false);
     CHECK(html.find("signed with a secret") != std::string::npos);
     CHECK(html.find("<td>secret<td>") != std::string::npos);
@@ -208,7 +208,7 @@ TEST_CASE("with a secret nothing says what names a member", "[panel]") {
     CHECK(xml.find("cookie_value") == std::string::npos);
 }
 
-TEST_CASE("how long ago something was is told in the largest unit that fits", "[panel]") {
+TEST_CASE("ages are shown in the largest unit that fits", "[panel]") {
     for (const auto& [seconds, words] : {std::pair{0, "0 s"},
                                          {59, "59 s"},
                                          {60, "1 min"},

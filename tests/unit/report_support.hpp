@@ -1,4 +1,4 @@
-// A balancer as the pages and formats are tested with: one with everything, and hostile names.
+// Reports for the tests of pages and formats: a balancer that has everything, and one with hostile names.
 #pragma once
 
 #include "core/report.hpp"
@@ -48,7 +48,7 @@ inline BalancerReport shop() {
     return balancer;
 }
 
-// Everything in it that comes from a configuration tries to break out of where it stands.
+// All names that come from a configuration try to break out of the page or format.
 inline BalancerReport hostile() {
     BalancerReport balancer;
     balancer.name = "<b>\"'&\\\n";

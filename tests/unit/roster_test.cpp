@@ -22,7 +22,7 @@ std::string eligible(const std::vector<Worker>& workers) {
     return routes;
 }
 
-// The same as the loop of httpd 2.4's ap_proxy_balancer_get_best_worker() tells it.
+// The same by the loop of httpd 2.4's ap_proxy_balancer_get_best_worker().
 std::vector<std::uint16_t> eligible_for_httpd(const std::vector<Worker>& workers) {
     int max_lbset = 0;
     for (int cur_lbset = 0; cur_lbset <= max_lbset; ++cur_lbset) {
@@ -71,7 +71,7 @@ TEST_CASE("workers that can serve and are not draining are eligible", "[roster]"
     CHECK(eligible({}).empty());
 }
 
-TEST_CASE("the lowest set that has anyone at all is the only one", "[roster]") {
+TEST_CASE("only the lowest set that has anyone at all is eligible", "[roster]") {
     CHECK(eligible({in_set(1, serving("a")), serving("b"), in_set(2, serving("c"))}) == "b");
     CHECK(eligible({in_set(1, serving("a")), down(serving("b")), in_set(2, serving("c"))}) == "a");
     CHECK(eligible({in_set(1, serving("a")), draining(serving("b")), in_set(1, serving("c"))}) == "a c");
@@ -201,7 +201,7 @@ TEST_CASE("the rotation is built when it is first asked for, by a ticket or what
     CHECK_FALSE(nobody.has_rotation());
 }
 
-TEST_CASE("where nobody is eligible nothing is chosen and no ticket drawn", "[roster]") {
+TEST_CASE("if nobody is eligible, nobody is chosen and no ticket is drawn", "[roster]") {
     Roster roster({down(serving("a")), draining(serving("b"))});
     std::atomic<std::uint64_t> next{0};
     Tickets tickets(next);
@@ -237,13 +237,13 @@ TEST_CASE("consistent hashing places sessions on eligible workers only, and move
     std::size_t moved = 0;
     for (std::uint64_t n = 0; n < 2000; ++n) {
         const std::string id = session_id(n);
-        const std::size_t was = before.by_hash(id).value();
-        const std::size_t is = after.by_hash(id).value();
-        CHECK(is != 1);
-        if (was != 1) CHECK(is == was);
-        moved += was != is;
+        const std::size_t old_place = before.by_hash(id).value();
+        const std::size_t new_place = after.by_hash(id).value();
+        CHECK(new_place != 1);
+        if (old_place != 1) CHECK(new_place == old_place);
+        moved += old_place != new_place;
     }
-    CHECK(moved > 800);  // of 1,000 that are due to it
+    CHECK(moved > 800);  // of 1,000 that it is due
 }
 
 TEST_CASE("consistent hashing goes by routes, else URLs: not by the order of workers", "[roster]") {
@@ -266,7 +266,7 @@ TEST_CASE("consistent hashing goes by routes, else URLs: not by the order of wor
     CHECK(held.size() == 4);
 }
 
-TEST_CASE("what each worker is owed is told by its index, nothing where it is not eligible", "[roster]") {
+TEST_CASE("what each worker is owed stands at its index; one that is not eligible is owed nothing", "[roster]") {
     Roster roster({serving("a"), down(serving("b")), serving("c"), draining(serving("d")), serving("e")});
     CHECK(roster.owed(0) == std::vector<int>{0, 0, 0, 0, 0});
     CHECK(roster.owed(1) == std::vector<int>{-66, 0, 33, 0, 33});
@@ -303,7 +303,7 @@ TEST_CASE("a roster has at most 65,535 workers", "[roster]") {
     CHECK(roster.by_rotation(tickets) == 0);
 }
 
-TEST_CASE("a worker is failing where a failure, and nothing else, keeps it from serving", "[roster]") {
+TEST_CASE("a worker is failing if a failure, and nothing else, keeps it from serving", "[roster]") {
     const auto status = [](auto... flags) {
         Status made;
         made.usable = false;

@@ -30,8 +30,8 @@ std::int64_t sum_of(const Weights& weights) {
     return std::accumulate(weights.begin(), weights.end(), std::int64_t{0});
 }
 
-// The picks of one cycle, and by how much anybody is away from its exact share of the tickets drawn, at the worst
-// point of the cycle. Measured in units of 1/(sum of weights) of a pick, so that everything is a whole number.
+// The picks of one cycle, and by how much a worker is away from its exact share of the tickets, at the worst point of
+// the cycle. The unit is a pick / (sum of weights), so that everything is a whole number.
 struct Walk {
     std::vector<std::int64_t> picked;
     std::int64_t worst = 0;
@@ -53,7 +53,7 @@ Walk walk(const Rotation& rotation, const Weights& weights) {
     return result;
 }
 
-// Whether weights whose cycle is not capped get what is promised.
+// For weights that are not rounded: whether the cycle is as exact and smooth as rotation.hpp says.
 bool is_exact_and_smooth(const Weights& weights) {
     const Rotation rotation(weights);
     std::int64_t divisor = 0;
@@ -64,7 +64,7 @@ bool is_exact_and_smooth(const Weights& weights) {
     return exact && result.worst < sum_of(weights);
 }
 
-// For cycles that are capped: by how many picks anybody is away from its exact share of a cycle, at most.
+// For weights that are rounded: by how many picks a worker is away from its exact share of a cycle, at most.
 double most_picks_off(const Rotation& rotation, const Weights& weights) {
     std::vector<std::int64_t> picked(weights.size(), 0);
     for (std::uint64_t ticket = 0; ticket < rotation.cycle(); ++ticket) ++picked[rotation.pick(ticket)];
@@ -123,7 +123,7 @@ TEST_CASE("the orders that rotation.hpp shows are the real ones", "[rotation]") 
     CHECK(examples >= 3);
 }
 
-TEST_CASE("over a cycle everyone gets its exact share and is never a whole pick away from it", "[rotation]") {
+TEST_CASE("over a cycle each worker gets its exact share and is never a whole pick away from it", "[rotation]") {
     SECTION("all small weights of up to four workers") {
         std::size_t failed = 0;
         for (std::uint32_t a = 1; a <= 9; ++a) {
@@ -198,7 +198,7 @@ TEST_CASE("the cycle repeats for any ticket up to the last", "[rotation]") {
 }
 
 TEST_CASE("weights that would make the cycle too long are rounded", "[rotation]") {
-    SECTION("not as long as the cycle fits") {
+    SECTION("not if the cycle is short enough") {
         const auto longest = static_cast<std::uint32_t>(Rotation::max_cycle(3));
         CHECK(Rotation(Weights{longest - 10'000, 9999, 1}).cycle() == longest);
         CHECK(Rotation(Weights{100 * (longest - 10'000), 100 * 9999, 100}).cycle() == longest);
@@ -228,7 +228,7 @@ TEST_CASE("weights that would make the cycle too long are rounded", "[rotation]"
 }
 
 // Every worker here is due at least one pick a cycle.
-TEST_CASE("in a rounded cycle everyone is less than a pick away from its exact share", "[rotation]") {
+TEST_CASE("in a rounded cycle each worker is less than a pick away from its exact share", "[rotation]") {
     SECTION("of 31 workers") {
         Weights weights(31, 9973);
         weights[3] = 101;
@@ -261,7 +261,7 @@ TEST_CASE("in a rounded cycle the turns are as smooth as in any other", "[rotati
     }
 }
 
-TEST_CASE("a rotation of nobody is empty, and a weight of nothing is refused", "[rotation]") {
+TEST_CASE("a rotation of no workers is empty, and a weight of 0 is refused", "[rotation]") {
     const Rotation rotation{Weights{}};
     CHECK(rotation.empty());
     CHECK(rotation.cycle() == 0);
@@ -270,7 +270,7 @@ TEST_CASE("a rotation of nobody is empty, and a weight of nothing is refused", "
     CHECK_THROWS_AS(Rotation(Weights{100, 0, 100}), std::invalid_argument);
 }
 
-TEST_CASE("what the rotation owes is told in hundredths of a pick", "[rotation]") {
+TEST_CASE("what the rotation owes is in hundredths of a pick", "[rotation]") {
     SECTION("for equal weights") {
         const Rotation rotation(Weights{1, 1, 1});
         CHECK(rotation.owed(0) == std::vector<int>{0, 0, 0});

@@ -113,7 +113,7 @@ TEST_CASE("a name that only contains ours is another name", "[session]") {
     });
 }
 
-TEST_CASE("what stands in the path without a semicolon is no parameter", "[session]") {
+TEST_CASE("in the path there is no parameter without a semicolon", "[session]") {
     check({
         {"", nothing},
         {"/", nothing},
@@ -127,7 +127,7 @@ TEST_CASE("what stands in the path without a semicolon is no parameter", "[sessi
     });
 }
 
-TEST_CASE("odd URLs give odd values, but no more than stands there", "[session]") {
+TEST_CASE("odd URLs give odd values, but never more than the URL has", "[session]") {
     check({
         {"/a;jsessionid==", "="},
         {"/a;jsessionid==1", "=1"},
@@ -164,7 +164,7 @@ TEST_CASE("a value that was found points into the URL", "[session]") {
     CHECK(find_parameter(query, "jsessionid")->data() == query.data() + 14);
 }
 
-TEST_CASE("what stands behind a separator may be a route, the longest first", "[session]") {
+TEST_CASE("what follows a separator may be a route, the longest first", "[session]") {
     CHECK(routes("12345.node1") == Names{"node1"});
     CHECK(routes("1.2.3") == Names{"2.3", "3"});
     CHECK(routes(".node1") == Names{"node1"});
@@ -212,7 +212,7 @@ TEST_CASE("nothing longer than a route can be is looked at", "[session]") {
     CHECK(routes(std::string(8192, '.')).back() == ".");
 }
 
-TEST_CASE("NAME says both where a cookie and where a parameter may stand", "[session]") {
+TEST_CASE("NAME names both a cookie and a parameter, NAME|PARAM each of them", "[session]") {
     struct {
         std::string_view text;
         std::optional<std::pair<std::string, std::string>> names;
@@ -259,14 +259,14 @@ TEST_CASE("NAME says both where a cookie and where a parameter may stand", "[ses
 TEST_CASE("what a session is placed by is the same whether its route is known or not", "[session]") {
     const std::string id32(32, '0');
     struct Row {
-        std::string value, known_id, key;  // "+": with the client's address
+        std::string value, known_id, key;  // a "+" behind the key: with the client's address
     };
     const std::vector<Row> rows{
         {id32, "", id32},                         // no route
         {"12345", "", "12345"},                   // however short
-        {"12345.", "", "12345."},                 // nothing behind the separator
-        {id32 + ".n1", id32, id32},               // known,
-        {id32 + ".n1", "", id32},                 // unknown
+        {"12345.", "", "12345."},                 // an empty route
+        {id32 + ".n1", id32, id32},               // a known route
+        {id32 + ".n1", "", id32},                 // the same, unknown
         {id32 + ".dc1.n1", id32, id32 + ".dc1"},  // a route with a separator
         {id32 + ".dc1.n1", "", id32 + ".dc1"},
         {id32 + ".n1.n2", id32, id32 + ".n1"},  // a list
@@ -276,7 +276,7 @@ TEST_CASE("what a session is placed by is the same whether its route is known or
         {"0123456789abcde.n1", "", "0123456789abcde.n1"},
         {"12345678.n1", "12345678", "12345678.n1"},
         {"12345678.n1", "", "12345678.n1"},
-        {"1234567.n1", "1234567", "1234567+"},  // anybody's
+        {"1234567.n1", "1234567", "1234567+"},  // too short for an id of its own
         {"1234567.n1", "", "1234567+"},
         {"sticky.dc1.n1", "sticky", "sticky+"},
         {"sticky.dc1.n1", "", "sticky+"},
@@ -285,7 +285,7 @@ TEST_CASE("what a session is placed by is the same whether its route is known or
         {"v1." + id32 + ".n1", "", "v1." + id32},
         {"1." + std::string(64, 's'), "", "1." + std::string(64, 's')},  // nothing that long is a route
         {"eyJhbGciOiJIUzI1NiJ9.payload.signature", "",
-         "eyJhbGciOiJIUzI1NiJ9.payload"},  // not what all tokens begin with
+         "eyJhbGciOiJIUzI1NiJ9.payload"},  // not the header alone, with which all tokens begin
     };
     for (const Row& row : rows) {
         const PlacementKey key = placement_key(row.value, row.known_id, '.');
@@ -313,7 +313,7 @@ TEST_CASE("a session id is never shown whole", "[session]") {
     }
 }
 
-TEST_CASE("by the rules of stickysession= a parameter's name may stand behind anything", "[session]") {
+TEST_CASE("by the rules of stickysession= anything may stand before a parameter's name", "[session]") {
     constexpr auto lenient = ParsingRules::stickysession;
     CHECK(find_parameter("/app/xsid=1.a", "sid", lenient) == "1.a");
     CHECK(find_parameter("/app/sid=1.a/page", "sid", lenient) == "1.a");

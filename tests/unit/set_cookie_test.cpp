@@ -8,7 +8,7 @@
 namespace lbsticky {
 namespace {
 
-// What a client without and one with TLS is sent, with these attributes of the configuration.
+// The attributes that a client is sent, with or without TLS, if these are configured.
 std::string with(const std::vector<std::string>& arguments, bool tls = false) {
     CookieAttributes attributes;
     for (const auto& argument : arguments) {
@@ -25,13 +25,13 @@ std::string refusal(std::string_view argument) {
 
 }  // namespace
 
-TEST_CASE("without a word a cookie is for the whole site, not for scripts, and secure where the client is",
+TEST_CASE("by default a cookie is for the whole site, not for scripts, and secure if the client uses TLS",
           "[set_cookie]") {
     CHECK(with({}) == "; Path=/; HttpOnly; SameSite=Lax");
     CHECK(with({}, true) == "; Path=/; Secure; HttpOnly; SameSite=Lax");
 }
 
-TEST_CASE("every attribute is written as RFC 6265bis has it", "[set_cookie]") {
+TEST_CASE("every attribute is written as in RFC 6265bis", "[set_cookie]") {
     CHECK(with({"path=/api"}) == "; Path=/api; HttpOnly; SameSite=Lax");
     CHECK(with({"domain=example.com"}) == "; Path=/; Domain=example.com; HttpOnly; SameSite=Lax");
     CHECK(with({"maxage=90"}) == "; Path=/; Max-Age=90; HttpOnly; SameSite=Lax");
@@ -80,7 +80,7 @@ TEST_CASE("a bad attribute is refused with what is allowed, and leaves the other
     CHECK(attributes.path == "/");
 }
 
-TEST_CASE("a key as others write it is refused with how it is written here", "[set_cookie]") {
+TEST_CASE("a key in a foreign spelling is refused, with its spelling here", "[set_cookie]") {
     const std::string age = "seconds, or a number with m, h or d; at least 1 second, at most 3650d";
     struct {
         const char* argument;
@@ -117,7 +117,7 @@ TEST_CASE("a key as others write it is refused with how it is written here", "[s
     }
 }
 
-TEST_CASE("what browsers would refuse together is refused", "[set_cookie]") {
+TEST_CASE("combinations that browsers refuse are refused", "[set_cookie]") {
     const auto wrong_with = [](std::string_view name, const std::vector<std::string>& arguments) {
         CookieAttributes attributes;
         for (const auto& argument : arguments) CHECK(set_attribute(attributes, argument) == std::nullopt);
@@ -139,7 +139,7 @@ TEST_CASE("what browsers would refuse together is refused", "[set_cookie]") {
     CHECK(wrong_with("__Host-x", {"secure=on", "domain=example.com"}) == host);
 }
 
-TEST_CASE("a value may hold what RFC 6265 lets stand in one", "[set_cookie]") {
+TEST_CASE("a value may have the characters that RFC 6265 allows", "[set_cookie]") {
     CHECK(is_cookie_value(".node1"));
     CHECK(is_cookie_value("!#$%&'()*+-./:<=>?@[]^_`{|}~"));
     for (const char* text : {" ", "a b", "a;b", "a,b", "\"", "\\", "\t", "\x7f", "\xc3\xa4"}) {
@@ -148,7 +148,7 @@ TEST_CASE("a value may hold what RFC 6265 lets stand in one", "[set_cookie]") {
     }
 }
 
-TEST_CASE("a cookie of a path is for that path and what lies below it", "[set_cookie]") {
+TEST_CASE("a cookie of a path is for that path and all below it", "[set_cookie]") {
     // RFC 6265, section 5.1.4.
     CHECK(path_matches("/", "/"));
     CHECK(path_matches("/app/page", "/"));

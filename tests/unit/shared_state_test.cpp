@@ -39,7 +39,7 @@ static_assert(std::size(all_affinities) == served_affinities);
 
 }  // namespace
 
-TEST_CASE("a new state is one of nothing", "[shared_state]") {
+TEST_CASE("a new state has counted nothing", "[shared_state]") {
     const State state(3);
     CHECK(state->intact(3));
     CHECK(state->tickets() == 0);
@@ -50,7 +50,7 @@ TEST_CASE("a new state is one of nothing", "[shared_state]") {
         for (const Affinity affinity : all_affinities) CHECK(count_of(state, slot, affinity) == 0);
 }
 
-TEST_CASE("a state without any slots is a state too", "[shared_state]") {
+TEST_CASE("a state may have no slots", "[shared_state]") {
     const State state(0);
     CHECK(state->intact(0));
     CHECK(state->tally(0) == nullptr);
@@ -58,7 +58,7 @@ TEST_CASE("a state without any slots is a state too", "[shared_state]") {
     CHECK(totals_of(state) == std::vector<std::uint64_t>(affinities, 0));
 }
 
-TEST_CASE("memory that nobody made a state of is not intact, nor is one that was damaged", "[shared_state]") {
+TEST_CASE("memory in which no state was created is not intact, nor is a damaged state", "[shared_state]") {
     const SharedMemory zeros(SharedState::bytes(1));
     CHECK_FALSE(static_cast<const SharedState*>(zeros.address())->intact(1));
     CHECK_FALSE(static_cast<const SharedState*>(zeros.address())->intact(0));
@@ -116,7 +116,7 @@ TEST_CASE("a slot belongs to the first worker that claims it, for good", "[share
     CHECK_FALSE(state->claim(~std::size_t{0}, "http://c"));
 }
 
-TEST_CASE("totals are the sums over all workers, and tell what was refused", "[shared_state]") {
+TEST_CASE("totals are the sums over all workers, and have what was refused", "[shared_state]") {
     const State state(3);
     std::uint64_t n = 1;
     for (std::size_t slot = 0; slot < 3; ++slot)
@@ -133,7 +133,7 @@ TEST_CASE("each affinity is counted on its own", "[shared_state]") {
     CHECK(totals_of(state) == std::vector<std::uint64_t>{0, 2, 0, 0, 5, 0});
 }
 
-TEST_CASE("rotation and counts go on in a state that replaces another", "[shared_state]") {
+TEST_CASE("a state that replaces another takes over rotation and counts", "[shared_state]") {
     const State old(3);
     REQUIRE(old->claim(0, "http://a"));
     REQUIRE(old->claim(1, "http://b"));
@@ -155,7 +155,7 @@ TEST_CASE("rotation and counts go on in a state that replaces another", "[shared
     old->tickets_without_session() = 10;
     old->unknown_routes() = 9;
 
-    SECTION("for each worker in whichever slot it is now") {
+    SECTION("for each worker, in whatever slot it is now") {
         const State now(5);
         REQUIRE(now->claim(0, "http://new"));
         REQUIRE(now->claim(1, "http://a"));
@@ -202,7 +202,7 @@ TEST_CASE("rotation and counts go on in a state that replaces another", "[shared
         CHECK(count_of(old, 0, Affinity::route) == 11);
         CHECK(count_of(old, 1, Affinity::route) == 21);
     }
-    SECTION("and the totals with them, those of workers that are gone included") {
+    SECTION("and the totals stay the same, with those of workers that are gone") {
         const State now(2);
         REQUIRE(now->claim(1, "http://a"));
         now->inherit(*old);
@@ -213,7 +213,7 @@ TEST_CASE("rotation and counts go on in a state that replaces another", "[shared
         CHECK(totals_of(later) == totals_of(old));
         CHECK(count_of(later, 0, Affinity::route) == 0);
     }
-    SECTION("but nobody gets the counts of a slot that nobody had") {
+    SECTION("but no worker gets the counts of a slot that none had claimed") {
         const State unclaimed(2);
         unclaimed->tally(0)->of(Affinity::route) = 7;
         const State now(2);
@@ -256,7 +256,8 @@ TEST_CASE("of processes that claim one slot for different workers, one gets it",
     CHECK(winners == 1);
 }
 
-TEST_CASE("requests without a session id are counted until one has it, and no longer than is asked", "[shared_state]") {
+TEST_CASE("requests without a session id are counted until one has it, and up to the number that is asked for",
+          "[shared_state]") {
     SharedMemory memory(SharedState::bytes(1));
     Notices& notices = SharedState::create(memory.address(), 1)->notices();
     CHECK(notices.without_session(3) == 1);
@@ -271,7 +272,7 @@ TEST_CASE("requests without a session id are counted until one has it, and no lo
     CHECK(notices.without_session(3) == 1);
 }
 
-TEST_CASE("what is told once is told again after a start", "[shared_state]") {
+TEST_CASE("what is noticed once is noticed again after a start", "[shared_state]") {
     SharedMemory memory(SharedState::bytes(1));
     Notices& notices = SharedState::create(memory.address(), 1)->notices();
     for (int start = 0; start < 2; ++start) {

@@ -8,7 +8,7 @@
 namespace lbsticky {
 namespace {
 
-// What comes out of pieces when "[]" is put in at each marker.
+// The text of the pieces with "[]" before each marker.
 std::string spliced(std::string_view marker, const std::vector<std::string>& pieces) {
     Splice splice(marker);
     std::string out;
@@ -34,7 +34,7 @@ TEST_CASE("something is put in before each marker", "[splice]") {
     CHECK(spliced("<hr />\n", {"", "", ""}).empty());
 }
 
-TEST_CASE("however the text is cut, the same comes out", "[splice]") {
+TEST_CASE("wherever the text is cut, the same comes out", "[splice]") {
     const std::string text = "<h<hr />\n<hr />\n<hr /><hr />x<hr /";
     const std::string whole = spliced("<hr />\n", {text});
     REQUIRE(whole == "<h[]<hr />\n[]<hr />\n<hr /><hr />x<hr /");
@@ -46,7 +46,7 @@ TEST_CASE("however the text is cut, the same comes out", "[splice]") {
     CHECK(spliced("<hr />\n", bytes) == whole);
 }
 
-TEST_CASE("a flush lets everything out that has come, and what follows is looked at anew", "[splice]") {
+TEST_CASE("a flush gives out all of the text so far, and the search begins anew", "[splice]") {
     Splice splice("<hr />");
     std::string out;
     const auto text = [&out](std::string_view part) { out += part; };

@@ -1,4 +1,4 @@
-// What several of the tests need: workers in a word, session ids by the million, memory that processes share.
+// What several tests need: workers in any state, session ids by the million, memory that processes share.
 #pragma once
 
 #include <sys/mman.h>
@@ -20,8 +20,8 @@
 
 namespace lbsticky {
 
-// Counts are divided by this where ThreadSanitizer watches, which makes everything many times slower. It is there for
-// threads: the exact shares that need the large counts are checked by the other builds.
+// ThreadSanitizer makes everything many times slower, so counts are divided by this. Its build is there for threads:
+// other builds check the exact shares that need large counts.
 #if defined(__SANITIZE_THREAD__)
 inline constexpr std::size_t tsan_divisor = 4;
 #elif defined(__has_feature)
@@ -79,14 +79,14 @@ inline Worker redirecting(std::string_view to, Worker worker) {
     return worker;
 }
 
-// The route of the worker that consistent hashing gives the key to, asked of a roster that remembers nothing.
+// The route of the worker to which consistent hashing gives the key, from a new roster.
 inline std::string holder_of(std::string_view key, const std::vector<Worker>& workers) {
     Roster roster(workers);
     const auto worker = roster.by_hash(key);
     return worker ? roster.workers()[*worker].route : "nobody";
 }
 
-// The n-th of endlessly many session ids that look like those of a servlet container: 32 hex digits.
+// The n-th session id, which looks like one of a servlet container: 32 hex digits.
 inline std::string session_id(std::uint64_t n) {
     std::string id(32, '0');
     std::uint64_t bits = 0;
@@ -98,7 +98,7 @@ inline std::string session_id(std::uint64_t n) {
     return id;
 }
 
-// Small whole numbers that look random and are the same everywhere: first <= next() <= last.
+// Pseudo-random numbers, the same everywhere: first <= next() <= last.
 class Numbers {
 public:
     explicit Numbers(std::uint64_t seed) noexcept : state_(seed) {}
@@ -110,7 +110,7 @@ private:
     std::uint64_t state_;
 };
 
-// Zeroed memory that this process and those forked from it have in common.
+// Zeroed memory that this process shares with those forked from it.
 class SharedMemory {
 public:
     explicit SharedMemory(std::size_t bytes)
@@ -128,7 +128,7 @@ private:
     void* address_;
 };
 
-// Runs work(0) … work(count - 1), each in a process of its own and all at once. True if all of them came to the end.
+// Runs work(0) … work(count - 1) at once, each in a process of its own. True if all of them succeeded.
 template <typename Work>
 bool in_processes(int count, const Work& work) {
     std::vector<pid_t> children;
@@ -144,12 +144,12 @@ bool in_processes(int count, const Work& work) {
         }
         if (child > 0) children.push_back(child);
     }
-    bool all = children.size() == static_cast<std::size_t>(count);
+    bool succeeded = children.size() == static_cast<std::size_t>(count);
     for (const pid_t child : children) {
         int status = 0;
-        all = waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0 && all;
+        succeeded = waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0 && succeeded;
     }
-    return all;
+    return succeeded;
 }
 
 }  // namespace lbsticky

@@ -9,7 +9,7 @@
 namespace lbsticky {
 namespace {
 
-// What all processes share: the next ticket, how often each worker was picked, how often each ticket was drawn.
+// Shared by all processes: the next ticket, how often each worker was picked, how often each ticket was drawn.
 struct Drawn {
     static constexpr std::size_t workers = 4;
     static constexpr std::size_t most_tickets = 1'000'000;
@@ -37,8 +37,8 @@ std::vector<std::uint64_t> as_vector(const Drawn& drawn) {
     return {drawn.picked[0].load(), drawn.picked[1].load(), drawn.picked[2].load(), drawn.picked[3].load()};
 }
 
-// What one thread picks with so many tickets.
-std::vector<std::uint64_t> alone(std::size_t count) {
+// How often one thread picks each worker with so many tickets.
+std::vector<std::uint64_t> picked_by_one_thread(std::size_t count) {
     std::vector<std::uint64_t> picked(uneven.size(), 0);
     Roster roster(uneven);
     std::atomic<std::uint64_t> next{0};
@@ -47,7 +47,7 @@ std::vector<std::uint64_t> alone(std::size_t count) {
     return picked;
 }
 
-// The cycle of these weights is 983 picks, of which none of the counts below is a multiple.
+// No count below is a multiple of the cycle of these weights, which is 983 picks.
 constexpr std::size_t count = 100'001 / tsan_divisor;
 
 }  // namespace
@@ -67,7 +67,7 @@ TEST_CASE("processes together choose exactly what one would have chosen alone", 
     auto& drawn = *static_cast<Drawn*>(memory.address());
     REQUIRE(in_processes(5, [&](int) { draw(drawn, count); }));
     CHECK(drawn.next == 5 * count);
-    CHECK(as_vector(drawn) == alone(5 * count));
+    CHECK(as_vector(drawn) == picked_by_one_thread(5 * count));
 }
 
 TEST_CASE("threads together choose exactly what one would have chosen alone", "[tickets]") {
@@ -75,7 +75,7 @@ TEST_CASE("threads together choose exactly what one would have chosen alone", "[
     auto& drawn = *static_cast<Drawn*>(memory.address());
     draw_from_threads(drawn, 5, count);
     CHECK(drawn.next == 5 * count);
-    CHECK(as_vector(drawn) == alone(5 * count));
+    CHECK(as_vector(drawn) == picked_by_one_thread(5 * count));
 }
 
 TEST_CASE("processes with threads choose exactly what one would have chosen alone", "[tickets]") {
@@ -83,11 +83,11 @@ TEST_CASE("processes with threads choose exactly what one would have chosen alon
     auto& drawn = *static_cast<Drawn*>(memory.address());
     REQUIRE(in_processes(4, [&](int) { draw_from_threads(drawn, 3, count / 2); }));
     CHECK(drawn.next == 12 * (count / 2));
-    CHECK(as_vector(drawn) == alone(12 * (count / 2)));
+    CHECK(as_vector(drawn) == picked_by_one_thread(12 * (count / 2)));
 }
 
 TEST_CASE("one rotation serves many threads at once", "[tickets]") {
-    const Rotation rotation(std::vector<std::uint32_t>{100, 500, 133, 250});  // those of `uneven`
+    const Rotation rotation(std::vector<std::uint32_t>{100, 500, 133, 250});  // the weights of `uneven`
     std::atomic<std::uint64_t> next{0};
     std::vector<std::thread> running;
     std::atomic<std::uint64_t> of_b{0};
@@ -99,7 +99,7 @@ TEST_CASE("one rotation serves many threads at once", "[tickets]") {
         });
     }
     for (auto& thread : running) thread.join();
-    CHECK(of_b == alone(4 * count)[1]);
+    CHECK(of_b == picked_by_one_thread(4 * count)[1]);
 }
 
 TEST_CASE("no ticket is drawn twice and none is left out, by processes with threads", "[tickets]") {
