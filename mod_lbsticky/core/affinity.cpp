@@ -90,19 +90,18 @@ std::pair<std::optional<std::size_t>, Affinity> decided(const Claims& claims, co
     if (by_cookie)
         if (const auto worker = redirected(roster, *by_cookie, choice)) return {worker, Affinity::failover};
 
-    if (by_route || by_cookie) {
-        if (rules.nofailover) return {std::nullopt, Affinity::refused};
-        return {roster.by_hash(Key(claims, rules, session).text()), Affinity::failover};
-    }
-    if (!session.id.empty() && rules.hash) {
-        const Key key(claims, rules, session);
+    const bool is_known = by_route || by_cookie;
+    if (is_known && rules.nofailover) return {std::nullopt, Affinity::refused};
+    if (!is_known && (session.id.empty() || !rules.hash)) return {roster.by_rotation(tickets), Affinity::fresh};
+
+    const Key key(claims, rules, session);
+    if (!is_known) {
         const auto home = roster.home_of(key.text());
         if (!home || roster.workers()[*home].usable) return {home, Affinity::hash};
         choice.home = home;
         choice.look_at(*home);
-        return {roster.by_hash(key.text()), Affinity::failover};
     }
-    return {roster.by_rotation(tickets), Affinity::fresh};
+    return {roster.by_hash(key.text()), Affinity::failover};
 }
 
 }  // namespace
@@ -150,12 +149,16 @@ Session read_session(std::string_view name, std::string_view value, char separat
 }
 
 Session find_session(const Claims& claims, const Rules& rules, const Roster& roster) noexcept {
-    Session found;  // the one object to be returned, so that it is made where the caller wants it
-    for (std::size_t i = 0; i < claims.sessions.size(); ++i) {
-        const Session session = read_session(claims.session_name, claims.sessions[i], rules.separator, roster);
-        const bool serves = session.worker && serving(roster, *session.worker, nullptr);
-        if (serves || !found.exists() || (session.worker && !found.worker)) found = session;
-        if (serves) break;
+    const auto read = [&](std::size_t i) {
+        return read_session(claims.session_name, claims.sessions[i], rules.separator, roster);
+    };
+    const auto serves = [&](const Session& session) {
+        return session.worker && serving(roster, *session.worker, nullptr);
+    };
+    Session found = claims.sessions.empty() ? Session() : read(0);
+    for (std::size_t i = 1; i < claims.sessions.size() && !serves(found); ++i) {
+        const Session other = read(i);
+        if (serves(other) || (other.worker && !found.worker)) found = other;
     }
     return found;
 }

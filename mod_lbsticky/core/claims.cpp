@@ -9,13 +9,14 @@ void read_name(const RequestText& request, const SessionName& name, ParsingRules
     const auto counts = [&](std::string_view value) {
         return how == ParsingRules::strict || separator == '\0' || value.find(separator) != std::string_view::npos;
     };
-    for (const std::string_view url : {request.proxied_url, request.url}) {
+    const auto is_in = [&](std::string_view url) {
         const auto value = find_parameter(url, name.parameter, how);
-        if (!value || !counts(*value)) continue;
+        if (!value || !counts(*value)) return false;
         claims.session_name = name.parameter;
         claims.sessions.add(*value);
-        return;
-    }
+        return true;
+    };
+    if (is_in(request.proxied_url) || is_in(request.url)) return;
     CookieReader cookies(request.cookies, name.cookie, how);
     while (!claims.sessions.is_full()) {
         const auto value = cookies.next();
@@ -28,10 +29,12 @@ void read_name(const RequestText& request, const SessionName& name, ParsingRules
 
 void read_session(const RequestText& request, const Rules& rules, Claims& claims) {
     for (const SessionName& name : rules.names) {
-        read_name(request, name, ParsingRules::strict, rules.separator, claims);
-        if (claims.sessions.empty() && name.rules == ParsingRules::stickysession)
-            read_name(request, name, ParsingRules::stickysession, rules.separator, claims);
-        if (!claims.sessions.empty()) return;
+        // By our own rules first, then by those of the name.
+        for (ParsingRules how = ParsingRules::strict;; how = name.rules) {
+            read_name(request, name, how, rules.separator, claims);
+            if (!claims.sessions.empty()) return;
+            if (how == name.rules) break;
+        }
     }
 }
 

@@ -53,17 +53,18 @@ std::string_view unquoted(std::string_view value) noexcept {
 }  // namespace
 
 std::optional<std::string_view> CookieReader::next() noexcept {
-    if (name_.empty()) return std::nullopt;
     // Looks for the name, then at what stands around it: most of a header is not ours to read.
-    for (auto at = find_name(header_, name_, end_); at != std::string_view::npos;
-         at = find_name(header_, name_, end_)) {
+    while (end_ < header_.size()) {
+        const auto at = find_name(header_, name_, end_);
+        if (at == std::string_view::npos) break;
         end_ = at + name_.size();
-        begin_ = at;
-        while (begin_ > 0 && is_blank(header_[begin_ - 1])) --begin_;
+        std::size_t begin = at;
+        while (begin > 0 && is_blank(header_[begin - 1])) --begin;
+        begin_ = begin;
         std::size_t value = end_;
         while (value < header_.size() && is_blank(header_[value])) ++value;
         const bool is_begin =
-            begin_ == 0 || is_separator(header_[begin_ - 1]) || (rules_ == ParsingRules::stickysession && begin_ < at);
+            begin == 0 || is_separator(header_[begin - 1]) || (rules_ == ParsingRules::stickysession && begin < at);
         if (!is_begin || value == header_.size() || header_[value] != '=') continue;
 
         do ++value;

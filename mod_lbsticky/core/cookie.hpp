@@ -26,7 +26,7 @@ enum class ParsingRules { stickysession, strict };
 class CookieReader {
 public:
     CookieReader(std::string_view header, std::string_view name, ParsingRules rules = ParsingRules::strict) noexcept
-        : header_(header), name_(name), rules_(rules) {}
+        : header_(name.empty() ? std::string_view() : header), name_(name), rules_(rules) {}
 
     // The value of the next cookie of that name, or nothing at the end of the header.
     std::optional<std::string_view> next() noexcept;

@@ -94,8 +94,8 @@ Roster::Roster(std::vector<Worker> workers)
 
 std::optional<std::size_t> Roster::by_rotation(Tickets& tickets) {
     if (eligible_.empty()) return std::nullopt;
-    const Rotation& built = rotation();
-    return eligible_[built.pick(tickets.draw())];
+    if (!rotation_) build_rotation();
+    return eligible_[rotation_->pick(tickets.draw())];
 }
 
 std::optional<std::size_t> Roster::by_hash(std::string_view key) {
@@ -111,13 +111,13 @@ std::optional<std::size_t> Roster::home_of(std::string_view key) {
     return homes_[*place];
 }
 
-const Rotation& Roster::rotation() {
-    if (!rotation_) rotation_.emplace(factors(workers_, eligible_));
-    return *rotation_;
+void Roster::build_rotation() {
+    rotation_.emplace(factors(workers_, eligible_));
 }
 
 std::vector<int> Roster::owed(std::uint64_t tickets) {
-    const std::vector<int> of_eligible = rotation().owed(tickets);
+    if (!rotation_) build_rotation();
+    const std::vector<int> of_eligible = rotation_->owed(tickets);
     std::vector<int> hundredths(workers_.size(), 0);
     for (std::size_t i = 0; i < eligible_.size(); ++i) hundredths[eligible_[i]] = of_eligible[i];
     return hundredths;

@@ -70,7 +70,7 @@ public:
     std::vector<int> owed(std::uint64_t tickets);
 
 private:
-    const Rotation& rotation();
+    void build_rotation();
 
     std::vector<Worker> workers_;
     NameIndex by_route_;

@@ -70,8 +70,8 @@ std::optional<std::string_view> find_parameter(std::string_view url, std::string
 }
 
 PlacementKey placement_key(std::string_view value, std::string_view id, char separator) noexcept {
-    const auto last = separator == '\0' ? std::string_view::npos : value.rfind(separator);
-    if (last == std::string_view::npos) return {value};
+    if (separator == '\0' || value.find(separator) == std::string_view::npos) return {value};
+    const auto last = value.rfind(separator);
     const std::size_t behind = value.size() - last - 1;
     if (behind == 0 || behind > longest_route) return {value};
     const std::string_view before = value.substr(0, last);

@@ -51,15 +51,21 @@ std::array<apr_table_t**, 2> header_tables(request_rec* r) noexcept {
     return {&r->headers_out, &r->err_headers_out};
 }
 
+// Whether a header has that name. Most are written as they are here, and that is found sooner.
+bool is_called(const char* header, const char* name) noexcept {
+    return std::strcmp(header, name) == 0 || ap_cstr_casecmp(header, name) == 0;
+}
+
 // Calls visit(value) for each header of that name that the member answers with.
 template <typename Visit>
 void for_each_header(const apr_table_t* table, const char* name, Visit&& visit) {
     const apr_array_header_t* headers = apr_table_elts(table);
-    for (int i = 0; i < headers->nelts; ++i) {
-        const auto& header = APR_ARRAY_IDX(headers, i, apr_table_entry_t);
+    const std::span entries(reinterpret_cast<const apr_table_entry_t*>(headers->elts),
+                            static_cast<std::size_t>(headers->nelts));
+    for (const apr_table_entry_t& header : entries) {
         // The first letter (no name here begins with anything else) tells most of them apart.
         const bool may_be = header.key && ((header.key[0] ^ name[0]) & ~0x20) == 0;
-        if (may_be && header.val && ap_cstr_casecmp(header.key, name) == 0) visit(header.val);
+        if (may_be && header.val && is_called(header.key, name)) visit(header.val);
     }
 }
 

@@ -25,18 +25,6 @@ bool is_nearly_known(std::string_view route, const Roster& roster) noexcept {
     return false;
 }
 
-// Chooses from a roster without the failed workers; where that leaves nobody and mod_proxy_balancer waits for somebody
-// (timeout=), from all: one of them may be back.
-Choice choose_among(const Claims& claims, const Rules& rules, const LiveRoster& live, Roster& all,
-                    std::span<const proxy_worker* const> failed, bool waits, Tickets& tickets) {
-    if (!failed.empty())
-        if (const auto others = live.without(failed)) {
-            Choice choice = choose(claims, rules, *others, tickets);
-            if (choice.worker || choice.affinity == Affinity::refused || !waits) return choice;
-        }
-    return choose(claims, rules, all, tickets);
-}
-
 // The value of the balancer's own cookie that the client is to be given.
 const char* cookie_to_give(const Choice& choice, const Roster& roster, bool outdated, apr_pool_t* pool) noexcept {
     const std::string& value = roster.workers()[*choice.worker].cookies.front();
@@ -46,16 +34,6 @@ const char* cookie_to_give(const Choice& choice, const Roster& roster, bool outd
 }
 
 }  // namespace
-
-Rules rules_of(const Balancer& own, SessionName& from_stickysession) noexcept {
-    Rules rules;
-    rules.names = own.session_names(from_stickysession);
-    rules.separator = own.httpds.s->sticky_separator;
-    rules.nofailover = own.httpds.s->sticky_force;
-    rules.hash = own.settings.hash_or_default();
-    rules.cookie_name = own.cookie_name;
-    return rules;
-}
 
 Claims claims_of(const request_rec* r, const Rules& rules, std::string_view cookies) noexcept {
     constexpr std::string_view proxy = "proxy:";
@@ -81,14 +59,24 @@ void decide(Decision& decision, Balancer& own, const Claims& claims, const Rules
     LiveRoster& live = own.roster;
     const bool waits = own.httpds.s->timeout > 0;
     Roster* roster = &live.current(r->request_time, r->server);
-    Choice choice = choose_among(claims, rules, live, *roster, failed, waits, tickets);
+    // From a roster without the failed workers; where that leaves nobody and mod_proxy_balancer waits for somebody
+    // (timeout=), from all: one of them may be back.
+    const auto chosen = [&] {
+        if (!failed.empty())
+            if (const auto others = live.without(failed)) {
+                const Choice choice = choose(claims, rules, *others, tickets);
+                if (choice.worker || choice.affinity == Affinity::refused || !waits) return choice;
+            }
+        return choose(claims, rules, *roster, tickets);
+    };
+    Choice choice = chosen();
     // This first: it lets the workers that were looked at try again if it is time.
     const bool still_true = live.still_true(choice, r->server);
     const bool nobody_serves = !choice.worker && choice.affinity != Affinity::refused;
     if (!still_true || nobody_serves) {
         // A second reading is as good as any: what differs then changed in between.
         roster = &live.read_again(r->server);
-        choice = choose_among(claims, rules, live, *roster, failed, waits, tickets);
+        choice = chosen();
     }
 
     decision.balancer = &own;

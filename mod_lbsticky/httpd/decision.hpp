@@ -29,7 +29,15 @@ struct Decision {
 
 // What holds for the requests of a balancer now: parts of it can be changed in balancer-manager. Valid as long as
 // `from_stickysession` and the balancer.
-Rules rules_of(const Balancer& own, SessionName& from_stickysession) noexcept;
+inline Rules rules_of(const Balancer& own, SessionName& from_stickysession) noexcept {
+    Rules rules;
+    rules.names = own.session_names(from_stickysession);
+    rules.separator = own.httpds.s->sticky_separator;
+    rules.nofailover = own.httpds.s->sticky_force;
+    rules.hash = own.settings.hash_or_default();
+    rules.cookie_name = own.cookie_name;
+    return rules;
+}
 
 // What a request says by those rules, valid as long as the request. `cookies` is all of its Cookie headers together.
 // Needs no mutex.

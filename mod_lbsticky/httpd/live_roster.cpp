@@ -62,7 +62,8 @@ bool by_slot(const proxy_worker* a, const proxy_worker* b) noexcept {
 Roster& LiveRoster::current(apr_time_t now, server_rec* server) {
     const bool current = roster_ && generation_ == shared_.generation().load(std::memory_order_acquire) &&
                          workers_.size() == static_cast<std::size_t>(balancer_.workers->nelts) &&
-                         now - compared_ < compared_after && compared_ - now < set_back && !somebody_may_be_back();
+                         now - compared_ < compared_after && compared_ - now < set_back &&
+                         (out_of_service_.empty() || !somebody_may_be_back());
     if (current) return *roster_;
     compared_ = now;
     return read_again(server);
@@ -118,7 +119,8 @@ bool LiveRoster::still_true(const Choice& choice, server_rec* server) noexcept {
         return status_of(*workers_[index]) == statuses_[index];
     };
     const auto looked_at = choice.looked_at();
-    if (!std::all_of(looked_at.begin(), looked_at.end(), check)) return false;
+    for (const std::uint16_t index : looked_at)
+        if (!check(index)) return false;
     // The last one looked at is the one chosen, if its own session chose it.
     return !choice.worker || (!looked_at.empty() && looked_at.back() == *choice.worker) || check(*choice.worker);
 }
