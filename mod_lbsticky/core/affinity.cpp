@@ -50,7 +50,7 @@ class Key {
 public:
     Key(const Claims& claims, const Rules& rules, const Session& session) noexcept {
         const std::string_view address = claims.client_address;
-        // Sessions of one worker that do not say whose they are must not all go to one other.
+        // Without an id all sessions of a worker would go to the same other one: addresses spread them.
         if (session.id.empty()) {
             key_ = address;
             return;

@@ -5,7 +5,7 @@ namespace {
 
 // Reads the session ids of one name, as far as they stand where the rules say.
 void read_name(const RequestText& request, const SessionName& name, ParsingRules how, char separator, Claims& claims) {
-    // What only mod_proxy_balancer would take for a session id is one only to it: it has to carry a route.
+    // mod_proxy_balancer's rules are lax: a value that only they find has to carry a route.
     const auto counts = [&](std::string_view value) {
         return how == ParsingRules::strict || separator == '\0' || value.find(separator) != std::string_view::npos;
     };

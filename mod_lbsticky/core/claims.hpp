@@ -42,7 +42,7 @@ private:
         const char* data;
         std::size_t size;
     };
-    Value values_[most];  // not written before they are there: there is hardly ever more than one
+    Value values_[most];  // unwritten until they are needed: there is hardly ever more than one
     std::size_t count_ = 0;
 };
 

@@ -17,9 +17,9 @@ bool is_separator(char c) noexcept {
     return c == ';' || c == ',';
 }
 
-// Finds the name in the text from a place on, as std::string_view::find() does. That is fastest where the first letter
-// is rare; where it was met eight times in vain, sixteen places are looked at a time, for the first letter and the last
-// so far apart (W. Mula, "SIMD-friendly algorithms for substring searching"): a quarter of the time in a header of 4
+// Finds the name in the text from a place on, as std::string_view::find() does. It looks for the first letter, which is
+// fastest where that is rare. After eight of them in vain it looks at sixteen places at a time, for the first letter
+// and the last (W. Mula, "SIMD-friendly algorithms for substring searching"): a quarter of the time in a header of 4
 // KB.
 std::size_t find_name(std::string_view text, std::string_view name, std::size_t from) noexcept {
     for (int tries = 0; tries < 8; ++tries) {

@@ -7,8 +7,8 @@
 
 namespace lbsticky {
 
-// By whose rules a name is found. Those of mod_proxy_balancer hold for an id that ours do not find, if it carries a
-// route.
+// The rules by which a name is found. Ours come first; with stickysession= those of mod_proxy_balancer come second, for
+// an id that carries a route.
 //
 //                                  stickysession=                        LBStickySession
 //   a parameter's name stands      behind anything (`xjsessionid=...`)   in the path behind `;`, in the query behind

@@ -86,7 +86,7 @@ Roster::Roster(std::vector<Worker> workers)
         }
     }
     for (std::size_t i = 0; i < workers_.size(); ++i) {
-        // Of workers with the same route, and so with the same cookie, the first is the first there too.
+        // A worker's cookies name whom its route names: the first of those that share it.
         const auto index = static_cast<std::uint16_t>(find(workers_[i].route).value_or(i));
         for (const std::string& value : workers_[i].cookies) by_cookie_.add(value, index);
     }

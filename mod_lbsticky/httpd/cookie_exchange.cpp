@@ -51,7 +51,7 @@ std::array<apr_table_t**, 2> header_tables(request_rec* r) noexcept {
     return {&r->headers_out, &r->err_headers_out};
 }
 
-// Whether a header has that name. Most are written as they are here, and that is found sooner.
+// Whether a header has that name. Most are written as here, which strcmp() finds sooner.
 bool is_called(const char* header, const char* name) noexcept {
     return std::strcmp(header, name) == 0 || ap_cstr_casecmp(header, name) == 0;
 }

@@ -7,12 +7,13 @@
 namespace lbsticky {
 namespace {
 
-// Any number would do that is small beside the cost of a request: in balancers with no more members out of service,
-// each request sees the first moment at which one can serve again.
+// With no more members out of service, each request sees at once that one can serve again. Any number would do that is
+// small beside the cost of a request.
 constexpr std::size_t looked_at_per_request = 8;
 
-// Everything is compared after a second: a change by another module is noticed that soon. Requests do not come in the
-// order of their times, so that one is older is no reason; unless it is so by that much that the clock was set back.
+// Everything is compared after a second: a change by another module is noticed that soon. A request that is older than
+// the last comparison is no reason, since requests do not come in order; unless it is so much older that the clock was
+// set back.
 constexpr apr_time_t compared_after = apr_time_from_sec(1);
 constexpr apr_time_t set_back = apr_time_from_sec(60);
 

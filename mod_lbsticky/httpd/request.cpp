@@ -15,9 +15,9 @@ namespace lbsticky {
 namespace {
 
 // The balancer as mod_proxy_balancer is to see it: without stickysession=, so that it asks our finder and nobody else;
-// and with a timeout= of its own, which it sets to 0 as long as it waits. What it knows of the members is what was
-// learned of them just before: a copy that learned of more by itself would become the balancer of members that outlive
-// it. The mutex must be held when the copy is made.
+// and with a timeout= of its own, which it sets to 0 as long as it waits. The copy counts as up to date with the list
+// of members: if it learned of one by itself, it would become the balancer of a member that outlives it. The mutex must
+// be held when the copy is made.
 proxy_balancer* view_of(proxy_balancer& balancer, const proxy_server_conf& conf, apr_pool_t* pool) noexcept {
     if (!*balancer.s->sticky && balancer.s->timeout == 0) return &balancer;
     // A later httpd may have longer ones of both.
