@@ -16,31 +16,39 @@ std::optional<std::size_t> serving(const Roster& roster, std::size_t named, Choi
     return std::nullopt;
 }
 
-// Of the workers that share a route, one that can take over sessions of others.
-std::optional<std::size_t> taking_over(const Roster& roster, std::size_t named, Choice& choice) noexcept {
+// Of the workers that share a route, one that can take over sessions of others and is below the limit.
+std::optional<std::size_t> taking_over(const Roster& roster, std::size_t named, std::uint32_t limit,
+                                       Choice& choice) noexcept {
     for (std::optional<std::size_t> worker = named; worker; worker = roster.same_route(*worker)) {
         choice.look_at(*worker);
-        if (roster.workers()[*worker].usable && !roster.workers()[*worker].draining) return worker;
+        const Worker& candidate = roster.workers()[*worker];
+        if (candidate.usable && !candidate.draining && !is_full(candidate, limit)) return worker;
     }
-    return std::nullopt;
-}
-
-// Of the further routes of a session's list, the first whose worker can take over.
-std::optional<std::size_t> next_of_list(const Roster& roster, Choice& choice) noexcept {
-    for (const std::uint16_t named : choice.session.further_workers())
-        if (const auto worker = taking_over(roster, named, choice)) return worker;
     return std::nullopt;
 }
 
 // The worker that takes over by redirect=, which may redirect in its turn, as often as there are workers.
-std::optional<std::size_t> redirected(const Roster& roster, std::size_t named, Choice& choice) noexcept {
+std::optional<std::size_t> redirected(const Roster& roster, std::size_t named, std::uint32_t limit,
+                                      Choice& choice) noexcept {
     for (std::size_t steps = 0; steps < roster.workers().size(); ++steps) {
         const std::string& redirect = roster.workers()[named].redirect;
         const auto next = redirect.empty() ? std::nullopt : roster.find(redirect);
         if (!next) return std::nullopt;
-        if (const auto worker = taking_over(roster, *next, choice)) return worker;
+        if (const auto worker = taking_over(roster, *next, limit, choice)) return worker;
         named = *next;
     }
+    return std::nullopt;
+}
+
+// The worker that the configuration or the session itself has in the place of the session's own: of the further routes
+// of its list the first that can take over, else by redirect=. Nobody, if there is none below the limit.
+std::optional<std::size_t> stand_in(const Roster& roster, std::uint32_t limit, Choice& choice) noexcept {
+    for (const std::uint16_t named : choice.session.further_workers())
+        if (const auto worker = taking_over(roster, named, limit, choice)) return worker;
+    if (const auto& by_route = choice.session.worker)
+        if (const auto worker = redirected(roster, *by_route, limit, choice)) return worker;
+    if (const auto& by_cookie = choice.cookie.worker)
+        if (const auto worker = redirected(roster, *by_cookie, limit, choice)) return worker;
     return std::nullopt;
 }
 
@@ -84,15 +92,15 @@ std::pair<std::optional<std::size_t>, Affinity> decided(const Claims& claims, co
         if (const auto worker = serving(roster, *by_route, &choice)) return {worker, Affinity::route};
     if (by_cookie)
         if (const auto worker = serving(roster, *by_cookie, &choice)) return {worker, Affinity::cookie};
-    if (const auto worker = next_of_list(roster, choice)) return {worker, Affinity::failover};
-    if (by_route)
-        if (const auto worker = redirected(roster, *by_route, choice)) return {worker, Affinity::failover};
-    if (by_cookie)
-        if (const auto worker = redirected(roster, *by_cookie, choice)) return {worker, Affinity::failover};
-
     const bool is_known = by_route || by_cookie;
-    if (is_known && rules.nofailover) return {std::nullopt, Affinity::refused};
-    if (!is_known && (session.id.empty() || !rules.hash)) return {roster.by_rotation(tickets), Affinity::fresh};
+    if (is_known) {
+        if (const auto worker = stand_in(roster, 0, choice)) return {worker, Affinity::failover};
+        if (rules.nofailover) return {std::nullopt, Affinity::refused};
+    } else if (session.id.empty() || !rules.hash) {
+        const Placed placed = place(rules.placement, rules.limits.for_new_sessions(), roster, tickets, claims.time);
+        choice.other = placed.other;
+        return {placed.worker, Affinity::fresh};
+    }
 
     const Key key(claims, rules, session);
     if (!is_known) {
@@ -104,6 +112,28 @@ std::pair<std::optional<std::size_t>, Affinity> decided(const Claims& claims, co
     return {roster.by_hash(key.text()), Affinity::failover};
 }
 
+// Sends a request of a session whose worker is full where it would go if that one could not serve; where that leads to
+// a full one too, whichever of the two is less busy.
+void relieve(const Claims& claims, const Rules& rules, const Roster& roster, Choice& choice) {
+    const std::size_t full = *choice.worker;
+    const std::uint32_t limit = rules.limits.all;
+    const auto& workers = roster.workers();
+    const Key key(claims, rules, choice.session);
+
+    auto other = stand_in(roster, limit, choice);
+    if (!other)
+        other = roster.by_hash_among(
+            key.text(), [&](std::size_t index) { return index != full && !is_full(workers[index], limit); });
+    if (!other) {
+        other = stand_in(roster, 0, choice);
+        if (!other) other = roster.by_hash_among(key.text(), [&](std::size_t index) { return index != full; });
+        if (!other || !is_less_busy(workers[*other], workers[full])) return;
+    }
+    choice.worker = other;
+    choice.other = full;
+    choice.affinity = Affinity::overload;
+}
+
 }  // namespace
 
 const char* word_for(Affinity affinity) noexcept {
@@ -113,6 +143,7 @@ const char* word_for(Affinity affinity) noexcept {
         case Affinity::hash: return "hash";
         case Affinity::fresh: return "new";
         case Affinity::failover: return "failover";
+        case Affinity::overload: return "overload";
         case Affinity::refused: return "refused";
     }
     return "new";
@@ -179,6 +210,8 @@ OwnCookie find_own_cookie(const Claims& claims, const Roster& roster) noexcept {
 Choice choose(const Claims& claims, const Rules& rules, Roster& roster, Tickets& tickets) {
     Choice choice(claims, rules, roster);
     std::tie(choice.worker, choice.affinity) = decided(claims, rules, roster, tickets, choice);
+    const bool may_move = choice.worker && choice.affinity != Affinity::fresh && !rules.nofailover;
+    if (may_move && is_full(roster.workers()[*choice.worker], rules.limits.all)) relieve(claims, rules, roster, choice);
     return choice;
 }
 

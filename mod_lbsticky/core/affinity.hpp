@@ -14,16 +14,16 @@
 namespace lbsticky {
 
 // Why a request goes where it goes; `refused`, the last one, is that of those that go nowhere.
-enum class Affinity { cookie, route, hash, fresh, failover, refused };
-inline constexpr std::size_t affinities = 6;
-inline constexpr std::size_t served_affinities = 5;
+enum class Affinity { cookie, route, hash, fresh, failover, overload, refused };
+inline constexpr std::size_t affinities = 7;
+inline constexpr std::size_t served_affinities = 6;
 
 // Whether such a request is one of a session that belongs to the worker it goes to.
 constexpr bool is_sticky(Affinity affinity) noexcept {
     return affinity == Affinity::cookie || affinity == Affinity::route || affinity == Affinity::hash;
 }
 
-// The word that users see: "cookie", "route", "hash", "new", "failover", "refused".
+// The word that users see: "cookie", "route", "hash", "new", "failover", "overload", "refused".
 const char* word_for(Affinity affinity) noexcept;
 
 // The session id of a request, and the route in it.
@@ -71,10 +71,12 @@ struct Choice {
     Affinity affinity = Affinity::fresh;
     Session session;
     OwnCookie cookie;
-    std::optional<std::size_t> home;  // the worker that consistent hashing gives the session to, if it cannot serve
+    std::optional<std::size_t> home;   // the worker that consistent hashing gives the session to, if it cannot serve
+    std::optional<std::size_t> other;  // whom the worker was preferred to, by their load
 
     // The worker that the request wanted and could not have, if any.
     std::optional<std::size_t> moved_from() const noexcept {
+        if (affinity == Affinity::overload) return other;
         const bool has_moved = affinity == Affinity::failover || affinity == Affinity::refused;
         if (has_moved) return session.worker ? session.worker : cookie.worker ? cookie.worker : home;
         return affinity == Affinity::cookie ? session.worker : std::nullopt;
@@ -95,9 +97,9 @@ private:
     std::size_t looked_at_count_ = 0;
 };
 
-// Decides. O(1), but for a session that consistent hashing has to place for the first time: O(workers). Draws one
-// ticket if the rotation decides and none otherwise. The roster is not const because its hash remembers: one thread at
-// a time. Throws std::bad_alloc.
+// Decides. O(1), but for a session that consistent hashing has to place for the first time or whose worker is full:
+// O(workers). Draws one ticket for a new session and none otherwise. The roster is not const because its hash
+// remembers: one thread at a time. Throws std::bad_alloc.
 Choice choose(const Claims& claims, const Rules& rules, Roster& roster, Tickets& tickets);
 
 }  // namespace lbsticky

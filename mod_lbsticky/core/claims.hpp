@@ -5,17 +5,20 @@
 #include <span>
 #include <string_view>
 
+#include "core/placement.hpp"
 #include "core/session.hpp"
 
 namespace lbsticky {
 
 // What is configured for a balancer. Views: they must outlive what is read by them.
 struct Rules {
-    std::span<const SessionName> names = {};  // where a session id may stand; the first one present counts
-    char separator = '.';                     // between id and route; '\0': the whole value is the route
-    bool nofailover = false;                  // rather refuse than send a session to another worker
-    bool hash = true;                         // LBStickyHash
-    std::string_view cookie_name;             // of the balancer's own cookie; empty: it has none
+    std::span<const SessionName> names = {};    // where a session id may stand; the first one present counts
+    char separator = '.';                       // between id and route; '\0': the whole value is the route
+    bool nofailover = false;                    // rather refuse than send a session to another worker
+    bool hash = true;                           // LBStickyHash
+    std::string_view cookie_name;               // of the balancer's own cookie; empty: it has none
+    Placement placement = Placement::rotation;  // LBStickyPlace
+    Limits limits;                              // LBStickyLimit
 };
 
 // The parts of a request in which something is looked for. Views.
@@ -24,6 +27,7 @@ struct RequestText {
     std::string_view url;          // as the client sent it: path and query
     std::string_view proxied_url;  // as it goes to a member: rules may have put a session id into it
     std::string_view client_address;
+    std::uint32_t time = 0;  // when it came, in seconds
 };
 
 // The first sixteen values of a name; what comes after them is not looked at, so that no request costs more.
@@ -52,6 +56,7 @@ struct Claims {
     FewValues sessions;               // the values of that name, none of them empty: of a parameter one
     FewValues cookies;                // the values of the balancer's own cookie
     std::string_view client_address;  // stands for the id where a worker is named without one
+    std::uint32_t time = 0;           // when the request came, in seconds
 };
 
 // Reads a request: of the session names the first that is present, the parameter in the URL (that which goes to a

@@ -1,14 +1,15 @@
 #include "core/consistent_hash.hpp"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 #include <stdexcept>
 #include <utility>
 
-#include "core/hash64.hpp"
-
 namespace lbsticky {
+namespace {
+
+constexpr auto everyone = [](std::size_t) { return true; };
+
+}  // namespace
 
 void ConsistentHash::add(std::string_view route_id, std::uint32_t weight) {
     if (entries_.size() == UINT16_MAX) throw std::length_error("more than 65,535 workers in one balancer");
@@ -19,7 +20,7 @@ void ConsistentHash::add(std::string_view route_id, std::uint32_t weight) {
 std::optional<std::size_t> ConsistentHash::place(std::string_view key) {
     if (entries_.empty()) return std::nullopt;
     const std::uint64_t hash = hash64(key);
-    if (entries_.size() <= max_uncached || !std::exchange(was_asked_, true)) return winner_of(hash);
+    if (entries_.size() <= max_uncached || !std::exchange(was_asked_, true)) return winner_of(hash, everyone);
     return cached_winner(hash);
 }
 
@@ -29,29 +30,11 @@ std::size_t ConsistentHash::cached_winner(std::uint64_t key) {
     for (std::size_t i = 0; i < cache_ways; ++i)
         if (keys[i] == key && winners[i] != 0) return winners[i] - std::size_t{1};
 
-    const std::size_t winner = winner_of(key);
+    const std::size_t winner = *winner_of(key, everyone);
     std::copy_backward(keys.begin(), keys.end() - 1, keys.end());
     std::copy_backward(winners.begin(), winners.end() - 1, winners.end());
     keys.front() = key;
     winners.front() = static_cast<std::uint16_t>(winner + 1);
-    return winner;
-}
-
-std::size_t ConsistentHash::winner_of(std::uint64_t key) const noexcept {
-    std::size_t winner = 0;
-    double best = std::numeric_limits<double>::infinity();
-    for (std::size_t worker = 0; worker < entries_.size(); ++worker) {
-        const Entry& entry = entries_[worker];
-        const std::uint64_t draw = mix64(key ^ entry.seed);
-        const double u = (static_cast<double>(draw >> 11) + 0.5) * 0x1p-53;  // in (0, 1)
-        // -ln(u) is at least 1 - u, which rules out nearly all workers without a logarithm.
-        if (1.0 - u >= best * entry.weight) continue;
-        const double time = -std::log(u) / entry.weight;
-        if (time < best) {
-            best = time;
-            winner = worker;
-        }
-    }
     return winner;
 }
 

@@ -2,11 +2,15 @@
 #pragma once
 
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string_view>
 #include <vector>
+
+#include "core/hash64.hpp"
 
 namespace lbsticky {
 
@@ -35,6 +39,13 @@ public:
     // std::bad_alloc. The first call makes no cache: an object for the retry of one request gets no second one.
     std::optional<std::size_t> place(std::string_view key);
 
+    // Where the key goes if only the workers are there for which `may(number)` is true; nothing if there is none. Looks
+    // at every worker.
+    template <typename May>
+    std::optional<std::size_t> place_among(std::string_view key, May&& may) const noexcept {
+        return winner_of(hash64(key), may);
+    }
+
     // With up to so many workers nothing is cached.
     static constexpr std::size_t max_uncached = 32;
 
@@ -58,7 +69,26 @@ private:
     static_assert(sizeof(CacheSet) == 64);
 
     std::size_t cached_winner(std::uint64_t key);
-    std::size_t winner_of(std::uint64_t key) const noexcept;
+
+    // Of the workers that may, the one with the earliest time.
+    template <typename May>
+    std::optional<std::size_t> winner_of(std::uint64_t key, May&& may) const noexcept {
+        std::optional<std::size_t> winner;
+        double best = std::numeric_limits<double>::infinity();
+        for (std::size_t worker = 0; worker < entries_.size(); ++worker) {
+            const Entry& entry = entries_[worker];
+            const std::uint64_t draw = mix64(key ^ entry.seed);
+            const double u = (static_cast<double>(draw >> 11) + 0.5) * 0x1p-53;  // in (0, 1)
+            // -ln(u) is at least 1 - u, which rules out nearly all workers without a logarithm.
+            if (1.0 - u >= best * entry.weight || !may(worker)) continue;
+            const double time = -std::log(u) / entry.weight;
+            if (time < best) {
+                best = time;
+                winner = worker;
+            }
+        }
+        return winner;
+    }
 
     std::vector<Entry> entries_;
     std::vector<CacheSet> cache_;

@@ -123,11 +123,18 @@ std::string exposition(std::span<const BalancerReport> balancers, std::string_vi
     out.each_worker([&](const std::string& labels, const BalancerReport& balancer, const WorkerReport& worker) {
         out.sample(labels, ratio(worker.weight(), balancer.weights));
     });
+    out.family("lbsticky_in_flight", "gauge", "Requests that a worker is serving now, in all child processes.");
+    out.each_worker([&](const std::string& labels, const BalancerReport&, const WorkerReport& worker) {
+        out.sample(labels, std::to_string(worker.in_flight));
+    });
+    out.family("lbsticky_sessions", "gauge", "Sessions that a worker served in the last ten minutes, estimated.");
+    out.each_worker([&](const std::string& labels, const BalancerReport&, const WorkerReport& worker) {
+        out.sample(labels, std::to_string(worker.sessions));
+    });
     out.family("lbsticky_last_sticky_request_age_seconds", "gauge",
                "Time since the last request of a session that belongs to the worker; +Inf if there was none.");
     out.each_worker([&](const std::string& labels, const BalancerReport&, const WorkerReport& worker) {
-        const auto age = worker.counts.sticky_age;
-        out.sample(labels, age ? std::to_string(*age) : "+Inf");
+        out.sample(labels, worker.sticky_age ? std::to_string(*worker.sticky_age) : "+Inf");
     });
     out.family("lbsticky_worker_busy", "gauge", "Requests that a worker is serving now, as mod_proxy counts them.");
     out.each_worker([&](const std::string& labels, const BalancerReport&, const WorkerReport& worker) {
@@ -166,8 +173,9 @@ std::string json_of(const BalancerReport& balancer, const WorkerReport& worker) 
         first = false;
     }
     text += "], \"weight_ratio\": " + ratio(worker.weight(), balancer.weights) + ", " + json_of(worker.counts) +
-            ", \"busy\": " + std::to_string(worker.busy) + ", \"last_sticky_request_age_seconds\": ";
-    return text + (worker.counts.sticky_age ? std::to_string(*worker.counts.sticky_age) : "null") + "}";
+            ", \"busy\": " + std::to_string(worker.busy) + ", \"in_flight\": " + std::to_string(worker.in_flight) +
+            ", \"sessions\": " + std::to_string(worker.sessions) + ", \"last_sticky_request_age_seconds\": ";
+    return text + (worker.sticky_age ? std::to_string(*worker.sticky_age) : "null") + "}";
 }
 
 std::string json_of(const BalancerReport& balancer) {

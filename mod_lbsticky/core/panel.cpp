@@ -9,9 +9,22 @@ namespace lbsticky {
 namespace {
 
 // The columns of the panel's table.
-constexpr std::array<std::string_view, 13> columns{
-    "Member", "Status", "Route", "Cookie value", "Share by weight", "Share of new sessions", "cookie",
-    "route",  "hash",   "new",   "failover",     "Moved away",      "Last sticky request"};
+constexpr std::array<std::string_view, 16> columns{"Member",
+                                                   "Status",
+                                                   "Route",
+                                                   "Cookie value",
+                                                   "Share by weight",
+                                                   "Share of new sessions",
+                                                   "In flight",
+                                                   "Sessions",
+                                                   "cookie",
+                                                   "route",
+                                                   "hash",
+                                                   "new",
+                                                   "failover",
+                                                   "overload",
+                                                   "Moved away",
+                                                   "Last sticky request"};
 
 // Tables look like those of the page around them. An empty <i> is a bar, filled to the width --w.
 constexpr std::string_view style = R"(<style>
@@ -60,7 +73,7 @@ std::string duration(std::uint64_t seconds) {
 }
 
 std::string last_sticky(const WorkerReport& worker) {
-    const auto age = worker.counts.sticky_age;
+    const auto age = worker.sticky_age;
     if (worker.status.draining)
         return age ? "draining: no sticky request for " + duration(*age) : "draining: no sticky request ever";
     return age ? duration(*age) + " ago" : "never";
@@ -145,10 +158,12 @@ std::string panel_html(const BalancerReport& balancer, bool with_style) {
             balancer.has_secret ? "secret" : escape_markup(worker.cookie),
             bar(worker.weight(), balancer.weights),
             bar(counts.of(Affinity::fresh), balancer.new_sessions),
+            std::to_string(worker.in_flight),
+            std::to_string(worker.sessions),
         };
-        for (std::size_t i = 0; i < served_affinities; ++i) cells[6 + i] = std::to_string(counts.requests[i]);
-        cells[11] = std::to_string(counts.moved_away);
-        cells[12] = last_sticky(worker);
+        for (std::size_t i = 0; i < served_affinities; ++i) cells[8 + i] = std::to_string(counts.requests[i]);
+        cells[14] = std::to_string(counts.moved_away);
+        cells[15] = last_sticky(worker);
         text += row(cells);
     }
     return text + "</tbody></table>\n</div>\n";
@@ -178,23 +193,28 @@ std::string panel_xml(const BalancerReport& balancer) {
         if (!balancer.has_secret) add(in_member, element("cookie_value", worker.cookie));
         add(in_member, element("wanted", percent(worker.weight(), balancer.weights)));
         add(in_member, element("new_sessions", percent(worker.counts.of(Affinity::fresh), balancer.new_sessions)));
+        add(in_member, element("in_flight", worker.in_flight));
+        add(in_member, element("sessions", worker.sessions));
         for (std::size_t i = 0; i < served_affinities; ++i)
             add(in_member, std::string("<httpd:requests affinity='") + word_for(static_cast<Affinity>(i)) + "'>" +
                                std::to_string(worker.counts.requests[i]) + "</httpd:requests>");
         add(in_member, element("moved_away", worker.counts.moved_away));
-        if (worker.counts.sticky_age) add(in_member, element("last_sticky_request_age", *worker.counts.sticky_age));
+        if (worker.sticky_age) add(in_member, element("last_sticky_request_age", *worker.sticky_age));
         add(in_balancer, "</httpd:member>");
     }
     return text + "\n      </httpd:sticky>";
 }
 
 std::string status_html(std::span<const BalancerReport> balancers) {
-    constexpr std::array<std::string_view, 10> columns{"Balancer",
+    constexpr std::array<std::string_view, 13> columns{"Balancer",
                                                        "cookie",
                                                        "route",
                                                        "hash",
                                                        "new",
                                                        "failover",
+                                                       "overload",
+                                                       "In flight",
+                                                       "Sessions",
                                                        "Refused",
                                                        "Cookies given",
                                                        "Cookies not understood",
@@ -206,6 +226,8 @@ std::string status_html(std::span<const BalancerReport> balancers) {
         text += "<tr><td>" + escape_markup(full_name(balancer)) + "</td>";
         const auto cell = [&text](std::uint64_t number) { text += "<td>" + std::to_string(number) + "</td>"; };
         for (const std::uint64_t requests : balancer.totals()) cell(requests);
+        cell(balancer.in_flight);
+        cell(balancer.alive);
         cell(balancer.refused);
         cell(balancer.cookies_issued);
         cell(balancer.cookies_unknown);
@@ -228,8 +250,11 @@ std::string status_lines(std::span<const BalancerReport> balancers) {
         };
         line("Name", escape_label(full_name(balancer)));
         const auto totals = balancer.totals();
-        constexpr std::array<std::string_view, served_affinities> keys{"Cookie", "Route", "Hash", "New", "Failover"};
+        constexpr std::array<std::string_view, served_affinities> keys{"Cookie", "Route",    "Hash",
+                                                                       "New",    "Failover", "Overload"};
         for (std::size_t a = 0; a < served_affinities; ++a) line(keys[a], std::to_string(totals[a]));
+        line("InFlight", std::to_string(balancer.in_flight));
+        line("Sessions", std::to_string(balancer.alive));
         line("Refused", std::to_string(balancer.refused));
         line("CookiesIssued", std::to_string(balancer.cookies_issued));
         line("CookiesUnknown", std::to_string(balancer.cookies_unknown));

@@ -16,7 +16,6 @@ namespace lbsticky {
 struct Counts {
     std::array<std::uint64_t, served_affinities> requests{};  // by affinity
     std::uint64_t moved_away = 0;                             // that wanted it and could not have it
-    std::optional<std::uint64_t> sticky_age;                  // seconds since the last sticky request; none: never
 
     std::uint64_t of(Affinity affinity) const noexcept { return requests[static_cast<std::size_t>(affinity)]; }
 
@@ -32,9 +31,12 @@ struct WorkerReport {
     std::string route;   // empty: none
     std::string cookie;  // the value of the balancer's own cookie that names it; empty: none, or a secret token
     Status status;
-    std::uint32_t factor = 0;  // in hundredths
-    bool in_rotation = false;  // has a share of the new sessions
-    std::uint64_t busy = 0;    // requests that it is serving now
+    std::uint32_t factor = 0;                 // in hundredths
+    bool in_rotation = false;                 // has a share of the new sessions
+    std::uint64_t busy = 0;                   // requests that it is serving now, as mod_proxy counts them
+    std::uint64_t in_flight = 0;              // the same, exactly
+    std::uint64_t sessions = 0;               // that are alive on it
+    std::optional<std::uint64_t> sticky_age;  // seconds since the last sticky request; none: never
     Counts counts;
 
     std::uint32_t weight() const noexcept { return in_rotation ? factor : 0; }
@@ -60,6 +62,8 @@ struct BalancerReport {
     // Sums over the workers.
     std::uint64_t weights = 0;
     std::uint64_t new_sessions = 0;
+    std::uint64_t in_flight = 0;
+    std::uint64_t alive = 0;  // sessions
 
     // Requests that were served, by affinity.
     std::array<std::uint64_t, served_affinities> totals() const noexcept {
@@ -72,6 +76,8 @@ struct BalancerReport {
     void add(WorkerReport worker) {
         weights += worker.weight();
         new_sessions += worker.counts.of(Affinity::fresh);
+        in_flight += worker.in_flight;
+        alive += worker.sessions;
         workers.push_back(std::move(worker));
     }
 };

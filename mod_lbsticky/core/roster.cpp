@@ -94,8 +94,7 @@ Roster::Roster(std::vector<Worker> workers)
 
 std::optional<std::size_t> Roster::by_rotation(Tickets& tickets) {
     if (eligible_.empty()) return std::nullopt;
-    if (!rotation_) build_rotation();
-    return eligible_[rotation_->pick(tickets.draw())];
+    return eligible_[rotation().pick(tickets.draw())];
 }
 
 std::optional<std::size_t> Roster::by_hash(std::string_view key) {
@@ -116,8 +115,7 @@ void Roster::build_rotation() {
 }
 
 std::vector<int> Roster::owed(std::uint64_t tickets) {
-    if (!rotation_) build_rotation();
-    const std::vector<int> of_eligible = rotation_->owed(tickets);
+    const std::vector<int> of_eligible = rotation().owed(tickets);
     std::vector<int> hundredths(workers_.size(), 0);
     for (std::size_t i = 0; i < eligible_.size(); ++i) hundredths[eligible_[i]] = of_eligible[i];
     return hundredths;

@@ -47,8 +47,15 @@ public:
         return next;
     }
 
-    // The eligible worker whose turn the ticket is; nothing if nobody is eligible, and no ticket is drawn. O(1), but
-    // for the first time: that builds the rotation. Throws std::bad_alloc, and draws no ticket then.
+    // The order in which eligible workers take turns; its picks are places in eligible(). Built when it is first asked
+    // for: throws std::bad_alloc.
+    const Rotation& rotation() {
+        if (!rotation_) build_rotation();
+        return *rotation_;
+    }
+
+    // The eligible worker whose turn the ticket is; nothing if nobody is eligible, and no ticket is drawn. O(1). Throws
+    // what rotation() does, and draws no ticket then.
     std::optional<std::size_t> by_rotation(Tickets& tickets);
 
     // Whether the rotation is built.
@@ -57,6 +64,15 @@ public:
     // The eligible worker that holds the key; nothing if nobody is eligible. O(1) once the key was asked for before.
     // Throws std::bad_alloc.
     std::optional<std::size_t> by_hash(std::string_view key);
+
+    // The eligible worker that holds the key among those for which `may(index)` is true; nothing if there is none.
+    // O(workers).
+    template <typename May>
+    std::optional<std::size_t> by_hash_among(std::string_view key, May&& may) const noexcept {
+        const auto place = hash_.place_among(key, [&](std::size_t i) { return may(std::size_t{eligible_[i]}); });
+        if (!place) return std::nullopt;
+        return eligible_[*place];
+    }
 
     // The worker that would hold the key if none were failing: whose the key is. It may be one that cannot serve now.
     // Costs and throws what by_hash() does.

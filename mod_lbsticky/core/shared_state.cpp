@@ -1,6 +1,5 @@
 #include "core/shared_state.hpp"
 
-#include <algorithm>
 #include <type_traits>
 
 #include "core/hash64.hpp"
@@ -48,8 +47,6 @@ std::array<std::uint64_t, affinities> SharedState::totals() const noexcept {
 void WorkerTally::add(const WorkerTally& other) noexcept {
     for (std::size_t i = 0; i < served_affinities; ++i) lbsticky::add(requests[i], other.requests[i]);
     lbsticky::add(moved_away, other.moved_away);
-    last_sticky.store(std::max(last_sticky.load(std::memory_order_relaxed), other.last_sticky.load()),
-                      std::memory_order_relaxed);
 }
 
 void SharedState::inherit(const SharedState& old) noexcept {

@@ -16,8 +16,7 @@ namespace lbsticky {
 struct alignas(64) WorkerTally {
     std::atomic<std::uint64_t> owner;  // hash64 of the worker's URL; 0 as long as nobody has this place
     std::array<std::atomic<std::uint64_t>, served_affinities> requests;  // that it was chosen for, by affinity
-    std::atomic<std::uint64_t> moved_away;   // requests that wanted it and could not have it
-    std::atomic<std::uint64_t> last_sticky;  // when the last one came that is_sticky(), in the caller's clock; 0: never
+    std::atomic<std::uint64_t> moved_away;  // requests that wanted it and could not have it
 
     // Not for `refused`.
     std::atomic<std::uint64_t>& of(Affinity affinity) noexcept { return requests[static_cast<std::size_t>(affinity)]; }
@@ -127,7 +126,7 @@ public:
     void inherit(const SharedState& old) noexcept;
 
 private:
-    static constexpr std::uint64_t mark = 0x6c62737469636b04ULL;  // "lbstick" and the version of the layout
+    static constexpr std::uint64_t mark = 0x6c62737469636b05ULL;  // "lbstick" and the version of the layout
 
     WorkerTally* tallies() noexcept { return reinterpret_cast<WorkerTally*>(this + 1); }
     const WorkerTally* tallies() const noexcept { return reinterpret_cast<const WorkerTally*>(this + 1); }

@@ -10,26 +10,28 @@
 #include "httpd/cookie_values.hpp"
 #include "httpd/directives.hpp"
 #include "httpd/live_roster.hpp"
+#include "httpd/shared_memory.hpp"
 
 namespace lbsticky {
 
 struct Balancer {
-    Balancer(proxy_balancer& the_httpds, SharedState& shared_state, Settings the_settings)
+    Balancer(proxy_balancer& the_httpds, const SharedMemory& memory, Settings the_settings)
         : httpds(the_httpds),
-          shared(shared_state),
+          shared(*memory.state),
+          key(memory.key),
           settings(std::move(the_settings)),
           cookie(settings.cookie.value_or(CookieSettings{})),
           cookie_name(cookie.name_for(the_httpds)),
           cookie_end{attributes_text(cookie.attributes, false), attributes_text(cookie.attributes, true)},
           cookie_values(secrets()),
-          roster(the_httpds, shared_state, cookie_name.empty() ? nullptr : &cookie_values) {}
+          roster(the_httpds, memory, cookie_name.empty() ? nullptr : &cookie_values) {}
 
     Balancer(const Balancer&) = delete;
     Balancer& operator=(const Balancer&) = delete;
 
-    proxy_balancer& httpds;  // what httpd keeps about it
-    SharedState& shared;     // what all processes share about it
-
+    proxy_balancer& httpds;          // what httpd keeps about it
+    SharedState& shared;             // what all processes share about it
+    const unsigned char* const key;  // by which its sessions are counted
     const Settings settings;
     const CookieSettings cookie;
     const std::string cookie_name;                // of the balancer's own cookie; empty: it gives none

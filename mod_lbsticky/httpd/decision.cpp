@@ -41,6 +41,7 @@ Claims claims_of(const request_rec* r, const Rules& rules, std::string_view cook
     text.cookies = cookies;
     text.url = view(r->unparsed_uri);
     text.client_address = view(r->useragent_ip);
+    text.time = static_cast<std::uint32_t>(apr_time_sec(r->request_time));
     if (const auto filename = view(r->filename); filename.starts_with(proxy)) {
         text.proxied_url = filename.substr(proxy.size());
         // The query stands apart; most often it is the client's, and found there.
@@ -55,7 +56,8 @@ void decide(Decision& decision, Balancer& own, const Claims& claims, const Rules
             std::span<const proxy_worker* const> failed, request_rec* r) {
     if (!own.is_intact()) throw std::runtime_error("its shared memory is missing or damaged");
 
-    Tickets tickets(can_begin_session(r) ? own.shared.tickets() : own.shared.tickets_without_session());
+    decision.begins_session = can_begin_session(r);
+    Tickets tickets(decision.begins_session ? own.shared.tickets() : own.shared.tickets_without_session());
     LiveRoster& live = own.roster;
     const bool waits = own.httpds.s->timeout > 0;
     Roster* roster = &live.current(r->request_time, r->server);
@@ -80,7 +82,11 @@ void decide(Decision& decision, Balancer& own, const Claims& claims, const Rules
     }
 
     decision.balancer = &own;
-    if (choice.worker) decision.worker = live.worker(*choice.worker);
+    if (choice.worker) {
+        decision.worker = live.worker(*choice.worker);
+        decision.activity = roster->workers()[*choice.worker].activity;
+    }
+    if (choice.other) decision.other = live.worker(*choice.other);
     decision.affinity = choice.affinity;
     decision.session = choice.session;
     if (const auto moved_from = choice.moved_from()) decision.moved_from = live.worker(*moved_from);
@@ -89,7 +95,8 @@ void decide(Decision& decision, Balancer& own, const Claims& claims, const Rules
     decision.unknown_cookie = choice.cookie.present && !choice.cookie.worker;
     decision.outdated_cookie = choice.cookie.worker && own.has_older_secrets() &&
                                choice.cookie.value != roster->workers()[*choice.cookie.worker].cookies.front();
-    if (choice.worker && !own.cookie_name.empty())
+    // Who is served elsewhere for this request only keeps what it has.
+    if (choice.worker && !own.cookie_name.empty() && choice.affinity != Affinity::overload)
         decision.cookie = cookie_to_give(choice, *roster, decision.outdated_cookie, r->pool);
     if (decision.unknown_route() && APLOG_R_IS_LEVEL(r, APLOG_DEBUG))
         decision.nearly_known = is_nearly_known(choice.session.route, *roster);

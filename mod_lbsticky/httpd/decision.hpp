@@ -15,13 +15,16 @@ struct Decision {
     proxy_worker* worker = nullptr;  // nobody: 503
     Affinity affinity = Affinity::fresh;
     Session session;
+    Activity* activity = nullptr;        // of the worker; null: nobody knows it
     proxy_worker* moved_from = nullptr;  // whom the request wanted and could not have
+    proxy_worker* other = nullptr;       // whom the worker was preferred to, by their load
     const char* cookie = nullptr;  // the value of the balancer's own cookie that the client lacks; null: it lacks none
     bool has_names = false;        // a session id was looked for
     bool has_cookie = false;       // the request has the balancer's own cookie,
     bool unknown_cookie = false;   // which names nobody,
     bool outdated_cookie = false;  // or names somebody by another than the first secret
     bool nearly_known = false;     // its route is a worker's but for case or a character or two; only for the log
+    bool begins_session = false;   // it may be the first of a session
     bool handed_out = false;       // mod_proxy_balancer has been given the worker
 
     bool unknown_route() const noexcept { return session.exists() && !session.worker; }
@@ -36,6 +39,8 @@ inline Rules rules_of(const Balancer& own, SessionName& from_stickysession) noex
     rules.nofailover = own.httpds.s->sticky_force;
     rules.hash = own.settings.hash_or_default();
     rules.cookie_name = own.cookie_name;
+    rules.placement = own.settings.placement.value_or(Placement::rotation);
+    rules.limits = own.settings.limits.value_or(Limits{});
     return rules;
 }
 

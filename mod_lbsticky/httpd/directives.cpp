@@ -1,6 +1,7 @@
 #include "httpd/directives.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
 #include <fstream>
 #include <new>
@@ -170,6 +171,54 @@ const char* set_hash(cmd_parms* cmd, void* section, const char* argument) noexce
     return nullptr;
 }
 
+const char* set_placement(cmd_parms* cmd, void* section, const char* argument) noexcept {
+    auto& setting = static_cast<Settings*>(section)->placement;
+    if (const char* refusal = refuse_place(cmd, setting.has_value())) return refusal;
+    return run_parser(cmd, [&]() -> std::optional<std::string> {
+        std::string allowed;
+        for (const auto& [word, placement] : placement_words) {
+            if (ap_cstr_casecmp(argument, std::string(word).c_str()) == 0) setting = placement;
+            allowed.append(allowed.empty() ? "" : ", ").append(word);
+        }
+        if (setting) return std::nullopt;
+        return "'" + std::string(argument) + "' is not allowed: one of " + allowed;
+    });
+}
+
+// Requests in flight, from 1 to a million; nothing if it is none of these.
+std::optional<std::uint32_t> parse_limit(std::string_view text) noexcept {
+    constexpr std::uint32_t most = 1'000'000;
+    std::uint32_t limit = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), limit);
+    if (error != std::errc() || end != text.data() + text.size() || limit == 0 || limit > most) return std::nullopt;
+    return limit;
+}
+
+const char* set_limits(cmd_parms* cmd, void* section, const char* arguments) noexcept {
+    auto& setting = static_cast<Settings*>(section)->limits;
+    if (const char* refusal = refuse_place(cmd, setting.has_value())) return refusal;
+    return run_parser(cmd, [&]() -> std::optional<std::string> {
+        Limits limits;
+        while (*arguments) {
+            const std::string argument = ap_getword_conf(cmd->temp_pool, &arguments);
+            std::uint32_t* limit = argument.starts_with("new=")   ? &limits.fresh
+                                   : argument.starts_with("all=") ? &limits.all
+                                                                  : nullptr;
+            const auto number = limit ? parse_limit(std::string_view(argument).substr(4)) : std::nullopt;
+            if (!number)
+                return "'" + argument +
+                       "' is not allowed: new=N, all=N, N being a number of requests from 1 to 1000000";
+            if (*limit != 0)
+                return "'" + argument + "' is not allowed: " + argument.substr(0, 4) + " stands there already";
+            *limit = *number;
+        }
+        if (limits.fresh == 0 && limits.all == 0)
+            return "it takes new=N, all=N or both, N being a number of requests in flight";
+        setting = limits;
+        return std::nullopt;
+    });
+}
+
 // To httpd the directives may stand anywhere: refuse_place() says better where they may not.
 constexpr int anywhere = RSRC_CONF | ACCESS_CONF;
 
@@ -192,6 +241,12 @@ const command_rec directives[] = {
                   "a file with one secret a line, each of at least 32 characters, which signs the balancer's cookie"),
     AP_INIT_TAKE1("LBStickyHash", any_function(set_hash), nullptr, anywhere,
                   "whether a session id without a known route is placed by consistent hashing: on or off"),
+    AP_INIT_TAKE1("LBStickyPlace", any_function(set_placement), nullptr, anywhere,
+                  "who gets a new session: rotation, busyness or sessions"),
+    AP_INIT_RAW_ARGS(
+        "LBStickyLimit", any_function(set_limits), nullptr, anywhere,
+        "requests in flight, per load factor of 1, from which on a member is full: new=N for new sessions, "
+        "all=N for all requests"),
     {},
 };
 
@@ -210,6 +265,8 @@ Settings Settings::merged_with(const Settings& over) const {
     if (over.hash) merged.hash = over.hash;
     if (over.cookie) merged.cookie = over.cookie;
     if (over.secrets) merged.secrets = over.secrets;
+    if (over.placement) merged.placement = over.placement;
+    if (over.limits) merged.limits = over.limits;
     return merged;
 }
 

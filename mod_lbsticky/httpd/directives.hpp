@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/placement.hpp"
 #include "core/session.hpp"
 #include "core/set_cookie.hpp"
 #include "httpd/apache.hpp"
@@ -34,8 +35,10 @@ struct Settings {
     std::optional<bool> hash;                               // LBStickyHash
     std::optional<CookieSettings> cookie;                   // LBStickyCookie
     std::optional<std::vector<std::string>> secrets;        // LBStickySecretFile
+    std::optional<Placement> placement;                     // LBStickyPlace
+    std::optional<Limits> limits;                           // LBStickyLimit
 
-    bool any() const noexcept { return session_names || hash || cookie || secrets; }
+    bool any() const noexcept { return session_names || hash || cookie || secrets || placement || limits; }
 
     // These settings, replaced by those that `over` has.
     Settings merged_with(const Settings& over) const;

@@ -96,9 +96,12 @@ Roster& LiveRoster::read_again(server_rec* server) {
         statuses.reserve(workers.size());
         std::vector<std::size_t> out_of_service;
         for (std::size_t i = 0; i < workers.size(); ++i) {
-            shared_.claim(static_cast<std::size_t>(workers[i]->s->index), url_of(*workers[i]->s));
+            const auto slot = static_cast<std::size_t>(workers[i]->s->index);
+            shared_.claim(slot, url_of(*workers[i]->s));
             statuses.push_back(status_of(*workers[i]));
             readings.push_back(reading_of(*workers[i], statuses.back()));
+            Activity* activity = slot < activities_.size() ? activities_[slot] : nullptr;
+            if (activity && activity->claim(readings.back().url)) readings.back().activity = activity;
             if (cookies_) readings.back().cookies = cookies_->of(readings.back());
             if (!readings.back().usable || readings.back().draining) out_of_service.push_back(i);
         }

@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "core/roster.hpp"
-#include "core/shared_state.hpp"
 #include "httpd/apache.hpp"
 #include "httpd/cookie_values.hpp"
+#include "httpd/shared_memory.hpp"
 
 namespace lbsticky {
 
@@ -26,8 +26,8 @@ class LiveRoster {
 public:
     // Reads nothing yet. `cookies` says what names a worker in the balancer's own cookie; null: it has none. All must
     // outlive it.
-    LiveRoster(proxy_balancer& balancer, SharedState& shared, CookieValues* cookies) noexcept
-        : balancer_(balancer), shared_(shared), cookies_(cookies) {}
+    LiveRoster(proxy_balancer& balancer, const SharedMemory& memory, CookieValues* cookies) noexcept
+        : balancer_(balancer), shared_(*memory.state), activities_(memory.activities), cookies_(cookies) {}
 
     // The roster to choose from, for a request that came at `now`. O(1) unless something changed; then it costs what
     // read_again() does, with the same server. Throws std::bad_alloc, std::length_error.
@@ -56,6 +56,7 @@ private:
 
     proxy_balancer& balancer_;
     SharedState& shared_;
+    std::span<Activity* const> activities_;
     CookieValues* cookies_;
     std::unique_ptr<Roster> roster_;
     std::vector<proxy_worker*> workers_;       // by index of the roster: in the order of their slots

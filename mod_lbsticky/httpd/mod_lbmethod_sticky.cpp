@@ -1,6 +1,7 @@
 // The module record and its hooks, in the order in which they run. Nothing else.
 #include "httpd/cookie_exchange.hpp"
 #include "httpd/directives.hpp"
+#include "httpd/in_flight.hpp"
 #include "httpd/manager.hpp"
 #include "httpd/provider.hpp"
 #include "httpd/request.hpp"
@@ -25,6 +26,10 @@ void register_hooks(apr_pool_t* pool) noexcept {
     ap_hook_pre_config(find_mod_proxy, nullptr, nullptr, APR_HOOK_MIDDLE);
     ap_hook_check_config(check_configuration, nullptr, nullptr, APR_HOOK_LAST);
     ap_hook_post_config(prepare_balancers, after_mod_proxy_balancer, nullptr, APR_HOOK_LAST);
+
+    // Each process counts in a column of its own, which its parent clears.
+    ap_hook_child_init(begin_to_count, nullptr, nullptr, APR_HOOK_MIDDLE);
+    ap_hook_child_status(clear_what_ended, nullptr, nullptr, APR_HOOK_MIDDLE);
 
     APR_OPTIONAL_HOOK(proxy, request_status, Request::request_status, nullptr, nullptr, APR_HOOK_REALLY_FIRST);
 

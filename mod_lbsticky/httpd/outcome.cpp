@@ -2,10 +2,12 @@
 
 #include <string>
 
+#include "core/hash64.hpp"
 #include "core/masked_url.hpp"
 #include "httpd/guard.hpp"
 
 extern "C" {
+#include "apr_siphash.h"
 #include "apr_strings.h"
 }
 
@@ -39,7 +41,8 @@ void set_variables(const Decision& decision, request_rec* r, bool again) noexcep
         apr_table_unset(r->subprocess_env, "BALANCER_SESSION_STICKY");
         apr_table_unset(r->subprocess_env, "BALANCER_SESSION_ROUTE");
     }
-    const bool stays = decision.affinity == Affinity::route || decision.affinity == Affinity::cookie;
+    const bool stays = decision.affinity == Affinity::route || decision.affinity == Affinity::cookie ||
+                       decision.affinity == Affinity::overload;
     if (decision.worker && !stays)
         set(r->subprocess_env, "BALANCER_ROUTE_CHANGED", "1");
     else if (may_be_there)
@@ -68,11 +71,33 @@ std::string identity(const Decision& decision) {
     return "no session" + (missing.empty() ? missing : missing + ")");
 }
 
+std::string member(const Decision& decision) {
+    if (!decision.worker) return "no member";
+    std::string text = "member " + masked_url(url_of(*decision.worker->s));
+    if (decision.other) text += " rather than " + masked_url(url_of(*decision.other->s));
+    return text;
+}
+
 // One line a choice: what an administrator looks at who asks why a request went where it went.
 void log_line(const Decision& decision, request_rec* r) {
-    ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, "%s: affinity %s, %s, %s%s", decision.balancer->httpds.s->name,
-                  word_for(decision.affinity), identity(decision).c_str(), decision.worker ? "member " : "no member",
-                  decision.worker ? masked_url(url_of(*decision.worker->s)).c_str() : "");
+    ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, "%s: affinity %s, %s, %s", decision.balancer->httpds.s->name,
+                  word_for(decision.affinity), identity(decision).c_str(), member(decision).c_str());
+}
+
+// What tells a session from others, in all bits: its id, else whose client it is.
+std::uint64_t session_hash(const Decision& decision, const request_rec* r) noexcept {
+    const unsigned char* key = decision.balancer->key;
+    const auto keyed = [key](std::string_view text) { return apr_siphash24(text.data(), text.size(), key); };
+    if (!decision.session.id.empty()) return keyed(decision.session.id);
+    return keyed(view(r->useragent_ip)) ^ mix64(keyed(view(apr_table_get(r->headers_in, "User-Agent"))));
+}
+
+// Notes that the session of a request is alive on the worker that serves it.
+void note_session(const Decision& decision, Activity& activity, const request_rec* r) noexcept {
+    activity.session_seen(session_hash(decision, r), static_cast<std::uint32_t>(apr_time_sec(r->request_time)));
+    if (is_sticky(decision.affinity))
+        activity.last_sticky().store(static_cast<std::uint64_t>(r->request_time), std::memory_order_relaxed);
+    if (decision.affinity == Affinity::fresh && decision.begins_session) activity.session_placed();
 }
 
 // Tells once a start that no request has a session id where one is looked for.
@@ -111,8 +136,7 @@ Tally make_known(const Decision& decision, request_rec* r, std::string_view cook
     };
     WorkerTally* chosen = tally_of(decision.worker);
     WorkerTally* wanted = tally_of(decision.moved_from);
-    if (chosen && is_sticky(decision.affinity))
-        chosen->last_sticky.store(static_cast<std::uint64_t>(r->request_time), std::memory_order_relaxed);
+    if (decision.activity) note_session(decision, *decision.activity, r);
     if (!again) {
         if (decision.unknown_route()) shared.unknown_routes().fetch_add(1, std::memory_order_relaxed);
         if (decision.unknown_cookie) shared.cookies_unknown().fetch_add(1, std::memory_order_relaxed);

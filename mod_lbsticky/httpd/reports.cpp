@@ -16,14 +16,19 @@ APLOG_USE_MODULE(lbmethod_sticky);
 namespace lbsticky {
 namespace {
 
-Counts counts_of(const WorkerTally& tally, apr_time_t now) noexcept {
+Counts counts_of(const WorkerTally& tally) noexcept {
     Counts counts;
     for (std::size_t i = 0; i < served_affinities; ++i)
         counts.requests[i] = tally.requests[i].load(std::memory_order_relaxed);
     counts.moved_away = tally.moved_away.load(std::memory_order_relaxed);
-    if (const auto last = static_cast<apr_time_t>(tally.last_sticky.load(std::memory_order_relaxed)))
-        counts.sticky_age = static_cast<std::uint64_t>(apr_time_sec(std::max<apr_time_t>(now - last, 0)));
     return counts;
+}
+
+void add_activity(WorkerReport& line, const Activity& activity, apr_time_t now) noexcept {
+    line.in_flight = activity.in_flight();
+    line.sessions = activity.sessions(static_cast<std::uint32_t>(apr_time_sec(now)));
+    if (const auto last = static_cast<apr_time_t>(activity.last_sticky().load(std::memory_order_relaxed)))
+        line.sticky_age = static_cast<std::uint64_t>(apr_time_sec(std::max<apr_time_t>(now - last, 0)));
 }
 
 // A virtual host's name, and the port of its ServerName or else of its <VirtualHost>; <VirtualHost *> has none.
@@ -50,8 +55,7 @@ BalancerReport read_report(proxy_balancer& balancer, server_rec* server) {
     report.has_secret = own->settings.secrets.has_value();
 
     SharedState& shared = own->shared;
-    const apr_time_t now = apr_time_now();
-    report.gone = counts_of(shared.gone(), now);
+    report.gone = counts_of(shared.gone());
     report.refused = shared.refused().load(std::memory_order_relaxed);
     report.cookies_issued = shared.cookies_issued().load(std::memory_order_relaxed);
     report.cookies_unknown = shared.cookies_unknown().load(std::memory_order_relaxed);
@@ -65,6 +69,7 @@ BalancerReport read_report(proxy_balancer& balancer, server_rec* server) {
     std::vector<bool> has_worker(static_cast<std::size_t>(balancer.max_workers));
     for (const auto index : roster.eligible()) in_rotation[index] = true;
     std::set<std::string> urls;
+    const apr_time_t now = apr_time_now();
     for (std::size_t i = 0; i < roster.workers().size(); ++i) {
         const Worker& reading = roster.workers()[i];
         const proxy_worker& worker = *own->roster.worker(i);
@@ -80,15 +85,16 @@ BalancerReport read_report(proxy_balancer& balancer, server_rec* server) {
         entry.in_rotation = in_rotation[i];
         const auto slot = static_cast<std::size_t>(worker.s->index);
         if (const WorkerTally* tally = shared.tally(slot)) {
-            entry.counts = counts_of(*tally, now);
+            entry.counts = counts_of(*tally);
             has_worker[slot] = true;
         }
+        if (reading.activity) add_activity(entry, *reading.activity, now);
         report.add(std::move(entry));
     }
     // After a restart a worker that was added in balancer-manager is gone, but its slot, with its counts, is still
     // there.
     for (std::size_t slot = 0; slot < has_worker.size(); ++slot)
-        if (!has_worker[slot]) report.gone += counts_of(*shared.tally(slot), now);
+        if (!has_worker[slot]) report.gone += counts_of(*shared.tally(slot));
     return report;
 }
 

@@ -70,6 +70,7 @@ int Request::choose_worker(Balancer& own, proxy_worker** worker, request_rec* r,
         APR_ARRAY_PUSH(failed_, const proxy_worker*) = *worker;
     }
     *worker = nullptr;
+    in_flight_.end();
     decision_.reset();
 
     // Read.
@@ -96,8 +97,10 @@ int Request::choose_worker(Balancer& own, proxy_worker** worker, request_rec* r,
     // Make known.
     if (decision_) {
         decision_->worker = *worker;
+        if (!*worker) decision_->activity = nullptr;
         tally_ = make_known(*decision_, r, cookies, again);
         if (status == OK) {
+            if (decision_->activity) in_flight_.begin(*decision_->activity);
             cookie_.begin(r, *decision_);
         } else if (status != HTTP_SERVICE_UNAVAILABLE) {  // mod_proxy is done with it, and says no more
             std::exchange(tally_, {}).count();
@@ -130,6 +133,7 @@ proxy_worker* Request::fall_back_to(Balancer* own, proxy_worker* worker) noexcep
 int Request::request_status(int*, request_rec* r) noexcept {
     auto* request = static_cast<Request*>(ap_get_module_config(r->request_config, &lbmethod_sticky_module));
     if (!request) return DECLINED;
+    request->in_flight_.end();
     request->tally_.count();
     request->cookie_.restore(r);
     if (r->status == HTTP_SWITCHING_PROTOCOLS) request->cookie_.answered_by_upgrade();

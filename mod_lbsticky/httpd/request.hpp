@@ -7,6 +7,7 @@
 #include "httpd/apache.hpp"
 #include "httpd/cookie_exchange.hpp"
 #include "httpd/decision.hpp"
+#include "httpd/in_flight.hpp"
 #include "httpd/outcome.hpp"
 
 namespace lbsticky {
@@ -45,6 +46,7 @@ private:
     std::optional<Decision> decision_;
     CookieExchange cookie_;
     Tally tally_;
+    InFlight in_flight_;
 };
 
 }  // namespace lbsticky

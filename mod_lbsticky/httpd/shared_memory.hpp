@@ -4,21 +4,41 @@
 #include <span>
 #include <vector>
 
+#include "core/activity.hpp"
+#include "core/processes.hpp"
 #include "core/shared_state.hpp"
 #include "httpd/apache.hpp"
 
 namespace lbsticky {
 
-// The shared states of all balancers of a new configuration, in their order. Over a graceful restart a balancer keeps
-// its state, so that both generations of children use the same. It gets a new one at the first start, and if its
-// members in the configuration changed; the new one then takes over rotation and counts. All workers have claimed their
-// slots. Memory that no balancer uses any more is given back.
+// What processes share about one balancer.
+struct SharedMemory {
+    SharedState* state;
+    // By the slots that httpd has for its workers, those of workers that may be added included; null where there is no
+    // memory. Copies of a balancer, which have its workers, have its activities too.
+    std::span<Activity* const> activities;
+    const unsigned char* key;  // of 16 bytes, by which sessions are hashed that are counted; nobody outside knows it
+};
+
+// The shared memory of all balancers of a new configuration, in their order. Each has the state that it had before a
+// graceful restart, so that both generations of children use the same; or a new one, at the first start, and where the
+// members in the configuration changed (rotation and counts are taken over then). It has the slots of all workers
+// claimed. A worker's activity stays with it as long as the balancer has a worker of that URL. Memory that no balancer
+// uses any more is given back.
 //
-// Balancers of other methods have states too: a method can be changed in balancer-manager, and children that are
-// running cannot share new memory. If there is no memory for these states, they are not intact(), and a warning says
-// so. Throws std::runtime_error if there is none for balancers of this method; throws std::bad_alloc.
+// A balancer of another method has memory too, since its method can be changed in balancer-manager when there are
+// children, which could not share new memory; it costs nothing before it is used. Where there is none for those, their
+// states are not intact(), and a warning says so; where there is none for the others, throws std::runtime_error. Throws
+// std::bad_alloc.
 //
 // For the post_config hook: the parent is single-threaded, and its children inherit what it maps.
-std::vector<SharedState*> shared_states_for(std::span<proxy_balancer* const> balancers, server_rec* main_server);
+std::vector<SharedMemory> shared_memory_for(std::span<proxy_balancer* const> balancers, server_rec* main_server);
+
+// The processes that count requests in flight. Null before the first start has come as far as shared_memory_for().
+Processes* processes() noexcept;
+
+// Clears what the process with that column counted, in every activity there is, and gives the column away. For the
+// parent, when that process has ended.
+void forget_process(std::uint16_t column) noexcept;
 
 }  // namespace lbsticky

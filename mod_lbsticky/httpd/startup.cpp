@@ -32,12 +32,12 @@ bool is_configuration_test() noexcept {
     return ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_CONFIG_TEST;
 }
 
-const Balancer& prepare(proxy_balancer& balancer, SharedState& shared, server_rec* server, apr_pool_t* config) {
-    auto* own = make_in<Balancer>(config, balancer, shared, settings_for(balancer, *proxy_configuration(server)));
+const Balancer& prepare(proxy_balancer& balancer, const SharedMemory& memory, server_rec* server, apr_pool_t* config) {
+    auto* own = make_in<Balancer>(config, balancer, memory, settings_for(balancer, *proxy_configuration(server)));
     balancer.context = own;
     // The members may have changed since children of the last generation read them.
-    shared.generation().fetch_add(1, std::memory_order_release);
-    shared.notices().reset();
+    own->shared.generation().fetch_add(1, std::memory_order_release);
+    own->shared.notices().reset();
     return *own;
 }
 
@@ -104,9 +104,9 @@ int prepare_balancers(apr_pool_t* config, apr_pool_t*, apr_pool_t*, server_rec* 
                     servers.push_back(server);
                 });
             });
-            const auto states = shared_states_for(balancers, main_server);
+            const auto memory = shared_memory_for(balancers, main_server);
             for (std::size_t i = 0; i < balancers.size(); ++i) {
-                const Balancer& own = prepare(*balancers[i], *states[i], servers[i], config);
+                const Balancer& own = prepare(*balancers[i], memory[i], servers[i], config);
                 if (is_ours(*balancers[i])) log_counts(own, servers[i]);
             }
             return OK;

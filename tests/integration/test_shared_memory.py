@@ -184,7 +184,7 @@ def test_without_memory_for_balancers_of_other_methods_httpd_starts_and_they_wor
     others = cluster(*with_routes(nodes), settings="lbmethod=byrequests")
     others = others.replace("mycluster", "other")
     server = httpd((ours if with_ours else "") + others, processes=1, expected=[NO_MEMORY, FALLBACK, NOT_SHOWN],
-                   environment={"LD_PRELOAD": library(FAIL), "MMAP_FAILS": "2" if with_ours else "1"})
+                   environment={"LD_PRELOAD": library(FAIL), "MMAP_FAILS": "3" if with_ours else "2"})
     assert len(re.findall(NO_MEMORY, server.log())) == 1
     assert server.bodies(4) == ["backend1", "backend2"] * 2
     if with_ours:
@@ -199,9 +199,10 @@ def test_without_memory_for_balancers_of_other_methods_httpd_starts_and_they_wor
     assert len(re.findall(FALLBACK, server.log())) == len(re.findall(NO_MEMORY, server.log())) == 1
 
 
-def test_without_memory_for_balancers_with_this_method_httpd_says_so_and_does_not_start(httpd, library):
+@pytest.mark.parametrize("call", ["1", "2"], ids=["the table of processes", "the balancers' own"])
+def test_without_memory_for_balancers_with_this_method_httpd_says_so_and_does_not_start(httpd, library, call):
     with pytest.raises(AssertionError, match="lbmethod sticky cannot start: no shared memory: Cannot allocate memory"):
-        httpd(site("mine"), environment={"LD_PRELOAD": library(FAIL), "MMAP_FAILS": "1"},
+        httpd(site("mine"), environment={"LD_PRELOAD": library(FAIL), "MMAP_FAILS": call},
               expected=["cannot start", "AH00020"])
 
 
@@ -215,4 +216,4 @@ def test_a_method_chosen_in_the_manager_keeps_its_counts_over_a_restart(httpd, b
         server.graceful()
         wait_until(lambda: not old & server.children(), "the generation before has ended")
         counts = re.findall(r"mycluster: sticky; requests so far by affinity: (.*)$", server.log(), re.MULTILINE)
-        assert counts[-1] == "cookie 0, route 0, hash 0, new 3, failover 0, refused 0"
+        assert counts[-1] == "cookie 0, route 0, hash 0, new 3, failover 0, overload 0, refused 0"

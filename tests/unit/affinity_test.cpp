@@ -625,6 +625,7 @@ TEST_CASE("each affinity has its word", "[affinity]") {
     CHECK(std::string(word_for(Affinity::hash)) == "hash");
     CHECK(std::string(word_for(Affinity::fresh)) == "new");
     CHECK(std::string(word_for(Affinity::failover)) == "failover");
+    CHECK(std::string(word_for(Affinity::overload)) == "overload");
     CHECK(std::string(word_for(Affinity::refused)) == "refused");
 }
 

@@ -20,21 +20,25 @@ lbsticky_requests_total{balancer="shop",worker="http://10.0.0.1:8080",affinity="
 lbsticky_requests_total{balancer="shop",worker="http://10.0.0.1:8080",affinity="hash"} 30
 lbsticky_requests_total{balancer="shop",worker="http://10.0.0.1:8080",affinity="new"} 40
 lbsticky_requests_total{balancer="shop",worker="http://10.0.0.1:8080",affinity="failover"} 50
+lbsticky_requests_total{balancer="shop",worker="http://10.0.0.1:8080",affinity="overload"} 60
 lbsticky_requests_total{balancer="shop",worker="http://10.0.0.2:8080",affinity="cookie"} 1
 lbsticky_requests_total{balancer="shop",worker="http://10.0.0.2:8080",affinity="route"} 2
 lbsticky_requests_total{balancer="shop",worker="http://10.0.0.2:8080",affinity="hash"} 3
 lbsticky_requests_total{balancer="shop",worker="http://10.0.0.2:8080",affinity="new"} 10
 lbsticky_requests_total{balancer="shop",worker="http://10.0.0.2:8080",affinity="failover"} 5
+lbsticky_requests_total{balancer="shop",worker="http://10.0.0.2:8080",affinity="overload"} 0
 lbsticky_requests_total{balancer="shop",worker="http://10.0.0.3:8080",affinity="cookie"} 0
 lbsticky_requests_total{balancer="shop",worker="http://10.0.0.3:8080",affinity="route"} 0
 lbsticky_requests_total{balancer="shop",worker="http://10.0.0.3:8080",affinity="hash"} 0
 lbsticky_requests_total{balancer="shop",worker="http://10.0.0.3:8080",affinity="new"} 0
 lbsticky_requests_total{balancer="shop",worker="http://10.0.0.3:8080",affinity="failover"} 0
+lbsticky_requests_total{balancer="shop",worker="http://10.0.0.3:8080",affinity="overload"} 0
 lbsticky_requests_total{balancer="shop",worker="gone",affinity="cookie"} 0
 lbsticky_requests_total{balancer="shop",worker="gone",affinity="route"} 1
 lbsticky_requests_total{balancer="shop",worker="gone",affinity="hash"} 0
 lbsticky_requests_total{balancer="shop",worker="gone",affinity="new"} 2
 lbsticky_requests_total{balancer="shop",worker="gone",affinity="failover"} 0
+lbsticky_requests_total{balancer="shop",worker="gone",affinity="overload"} 1
 # HELP lbsticky_moved_away_total Requests whose session or cookie named a worker that could not serve them.
 # TYPE lbsticky_moved_away_total counter
 lbsticky_moved_away_total{balancer="shop",worker="http://10.0.0.1:8080"} 6
@@ -61,6 +65,16 @@ lbsticky_unknown_routes_total{balancer="shop"} 41
 lbsticky_weight_ratio{balancer="shop",worker="http://10.0.0.1:8080"} 0.75
 lbsticky_weight_ratio{balancer="shop",worker="http://10.0.0.2:8080"} 0
 lbsticky_weight_ratio{balancer="shop",worker="http://10.0.0.3:8080"} 0.25
+# HELP lbsticky_in_flight Requests that a worker is serving now, in all child processes.
+# TYPE lbsticky_in_flight gauge
+lbsticky_in_flight{balancer="shop",worker="http://10.0.0.1:8080"} 5
+lbsticky_in_flight{balancer="shop",worker="http://10.0.0.2:8080"} 0
+lbsticky_in_flight{balancer="shop",worker="http://10.0.0.3:8080"} 0
+# HELP lbsticky_sessions Sessions that a worker served in the last ten minutes, estimated.
+# TYPE lbsticky_sessions gauge
+lbsticky_sessions{balancer="shop",worker="http://10.0.0.1:8080"} 1234
+lbsticky_sessions{balancer="shop",worker="http://10.0.0.2:8080"} 1
+lbsticky_sessions{balancer="shop",worker="http://10.0.0.3:8080"} 0
 # HELP lbsticky_last_sticky_request_age_seconds Time since the last request of a session that belongs to the worker; +Inf if there was none.
 # TYPE lbsticky_last_sticky_request_age_seconds gauge
 lbsticky_last_sticky_request_age_seconds{balancer="shop",worker="http://10.0.0.1:8080"} 3
@@ -116,6 +130,7 @@ lbsticky_requests_total{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>
 lbsticky_requests_total{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",affinity="hash"} 0
 lbsticky_requests_total{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",affinity="new"} 0
 lbsticky_requests_total{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",affinity="failover"} 0
+lbsticky_requests_total{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",affinity="overload"} 0
 # HELP lbsticky_moved_away Requests whose session or cookie named a worker that could not serve them.
 # TYPE lbsticky_moved_away counter
 lbsticky_moved_away_total{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\""} 0
@@ -137,6 +152,12 @@ lbsticky_unknown_routes_total{balancer="<b>\"'&\\\n",server="\"<i>"} 0
 # HELP lbsticky_weight_ratio Share of the new sessions that a worker is to get, by load factor.
 # TYPE lbsticky_weight_ratio gauge
 lbsticky_weight_ratio{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\""} 0
+# HELP lbsticky_in_flight Requests that a worker is serving now, in all child processes.
+# TYPE lbsticky_in_flight gauge
+lbsticky_in_flight{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\""} 0
+# HELP lbsticky_sessions Sessions that a worker served in the last ten minutes, estimated.
+# TYPE lbsticky_sessions gauge
+lbsticky_sessions{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\""} 0
 # HELP lbsticky_last_sticky_request_age_seconds Time since the last request of a session that belongs to the worker; +Inf if there was none.
 # TYPE lbsticky_last_sticky_request_age_seconds gauge
 lbsticky_last_sticky_request_age_seconds{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\""} +Inf
@@ -173,11 +194,11 @@ TEST_CASE("the state of balancers as JSON, whatever their names are", "[metrics]
     "cookies_unknown": 2,
     "cookies_outdated": 3,
     "unknown_routes": 41,
-    "gone": {"requests": {"cookie": 0, "route": 1, "hash": 0, "new": 2, "failover": 0}, "moved_away": 5},
+    "gone": {"requests": {"cookie": 0, "route": 1, "hash": 0, "new": 2, "failover": 0, "overload": 1}, "moved_away": 5},
     "workers": [
-      {"url": "http://10.0.0.1:8080", "route": "node1", "status": ["usable"], "weight_ratio": 0.75, "requests": {"cookie": 10, "route": 20, "hash": 30, "new": 40, "failover": 50}, "moved_away": 6, "busy": 4, "last_sticky_request_age_seconds": 3},
-      {"url": "http://10.0.0.2:8080", "route": "node2", "status": ["usable", "draining"], "weight_ratio": 0, "requests": {"cookie": 1, "route": 2, "hash": 3, "new": 10, "failover": 5}, "moved_away": 0, "busy": 0, "last_sticky_request_age_seconds": 125},
-      {"url": "http://10.0.0.3:8080", "route": "", "status": ["usable", "standby", "spare"], "weight_ratio": 0.25, "requests": {"cookie": 0, "route": 0, "hash": 0, "new": 0, "failover": 0}, "moved_away": 0, "busy": 0, "last_sticky_request_age_seconds": null}
+      {"url": "http://10.0.0.1:8080", "route": "node1", "status": ["usable"], "weight_ratio": 0.75, "requests": {"cookie": 10, "route": 20, "hash": 30, "new": 40, "failover": 50, "overload": 60}, "moved_away": 6, "busy": 4, "in_flight": 5, "sessions": 1234, "last_sticky_request_age_seconds": 3},
+      {"url": "http://10.0.0.2:8080", "route": "node2", "status": ["usable", "draining"], "weight_ratio": 0, "requests": {"cookie": 1, "route": 2, "hash": 3, "new": 10, "failover": 5, "overload": 0}, "moved_away": 0, "busy": 0, "in_flight": 0, "sessions": 1, "last_sticky_request_age_seconds": 125},
+      {"url": "http://10.0.0.3:8080", "route": "", "status": ["usable", "standby", "spare"], "weight_ratio": 0.25, "requests": {"cookie": 0, "route": 0, "hash": 0, "new": 0, "failover": 0, "overload": 0}, "moved_away": 0, "busy": 0, "in_flight": 0, "sessions": 0, "last_sticky_request_age_seconds": null}
     ]
   },
   {
@@ -191,9 +212,9 @@ TEST_CASE("the state of balancers as JSON, whatever their names are", "[metrics]
     "cookies_unknown": 0,
     "cookies_outdated": 0,
     "unknown_routes": 0,
-    "gone": {"requests": {"cookie": 0, "route": 0, "hash": 0, "new": 0, "failover": 0}, "moved_away": 0},
+    "gone": {"requests": {"cookie": 0, "route": 0, "hash": 0, "new": 0, "failover": 0, "overload": 0}, "moved_away": 0},
     "workers": [
-      {"url": "http://<u>'\"", "route": "</table>�", "status": ["draining", "in_error"], "weight_ratio": 0, "requests": {"cookie": 0, "route": 0, "hash": 0, "new": 0, "failover": 0}, "moved_away": 0, "busy": 0, "last_sticky_request_age_seconds": null}
+      {"url": "http://<u>'\"", "route": "</table>�", "status": ["draining", "in_error"], "weight_ratio": 0, "requests": {"cookie": 0, "route": 0, "hash": 0, "new": 0, "failover": 0, "overload": 0}, "moved_away": 0, "busy": 0, "in_flight": 0, "sessions": 0, "last_sticky_request_age_seconds": null}
     ]
   }
 ]}

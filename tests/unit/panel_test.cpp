@@ -19,11 +19,11 @@ TEST_CASE("the panel of a balancer", "[panel]") {
 <li>Refused: 3 requests</li>
 </ul>
 <table><caption>Requests of each member, by affinity</caption>
-<thead><tr><th scope=col>Member<th scope=col>Status<th scope=col>Route<th scope=col>Cookie value<th scope=col>Share by weight<th scope=col>Share of new sessions<th scope=col>cookie<th scope=col>route<th scope=col>hash<th scope=col>new<th scope=col>failover<th scope=col>Moved away<th scope=col>Last sticky request</tr></thead>
+<thead><tr><th scope=col>Member<th scope=col>Status<th scope=col>Route<th scope=col>Cookie value<th scope=col>Share by weight<th scope=col>Share of new sessions<th scope=col>In flight<th scope=col>Sessions<th scope=col>cookie<th scope=col>route<th scope=col>hash<th scope=col>new<th scope=col>failover<th scope=col>overload<th scope=col>Moved away<th scope=col>Last sticky request</tr></thead>
 <tbody>
-<tr><th scope=row>http://10.0.0.1:8080<td>usable<td>node1<td>.node1<td><i style=--w:75.0%></i>75.0%<td><i style=--w:80.0%></i>80.0%<td>10<td>20<td>30<td>40<td>50<td>6<td>3 s ago</tr>
-<tr><th scope=row>http://10.0.0.2:8080<td>usable draining<td>node2<td>.node2<td><i style=--w:0.0%></i>0.0%<td><i style=--w:20.0%></i>20.0%<td>1<td>2<td>3<td>10<td>5<td>0<td>draining: no sticky request for 2 min</tr>
-<tr><th scope=row>http://10.0.0.3:8080<td>usable standby spare<td><td>.0123456789abcdef<td><i style=--w:25.0%></i>25.0%<td><i style=--w:0.0%></i>0.0%<td>0<td>0<td>0<td>0<td>0<td>0<td>never</tr>
+<tr><th scope=row>http://10.0.0.1:8080<td>usable<td>node1<td>.node1<td><i style=--w:75.0%></i>75.0%<td><i style=--w:80.0%></i>80.0%<td>5<td>1234<td>10<td>20<td>30<td>40<td>50<td>60<td>6<td>3 s ago</tr>
+<tr><th scope=row>http://10.0.0.2:8080<td>usable draining<td>node2<td>.node2<td><i style=--w:0.0%></i>0.0%<td><i style=--w:20.0%></i>20.0%<td>0<td>1<td>1<td>2<td>3<td>10<td>5<td>0<td>0<td>draining: no sticky request for 2 min</tr>
+<tr><th scope=row>http://10.0.0.3:8080<td>usable standby spare<td><td>.0123456789abcdef<td><i style=--w:25.0%></i>25.0%<td><i style=--w:0.0%></i>0.0%<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>never</tr>
 </tbody></table>
 </div>
 )");
@@ -39,9 +39,9 @@ TEST_CASE("nothing in a configuration can break out of the panel", "[panel]") {
 <li>Refused: 0 requests</li>
 </ul>
 <table><caption>Requests of each member, by affinity</caption>
-<thead><tr><th scope=col>Member<th scope=col>Status<th scope=col>Route<th scope=col>Cookie value<th scope=col>Share by weight<th scope=col>Share of new sessions<th scope=col>cookie<th scope=col>route<th scope=col>hash<th scope=col>new<th scope=col>failover<th scope=col>Moved away<th scope=col>Last sticky request</tr></thead>
+<thead><tr><th scope=col>Member<th scope=col>Status<th scope=col>Route<th scope=col>Cookie value<th scope=col>Share by weight<th scope=col>Share of new sessions<th scope=col>In flight<th scope=col>Sessions<th scope=col>cookie<th scope=col>route<th scope=col>hash<th scope=col>new<th scope=col>failover<th scope=col>overload<th scope=col>Moved away<th scope=col>Last sticky request</tr></thead>
 <tbody>
-<tr><th scope=row>http://&lt;u&gt;&#39;&quot;<td>draining in_error<td>&lt;/table&gt;&#65533;<td>.&lt;/table&gt;<td><i style=--w:0.0%></i>0.0%<td><i style=--w:0.0%></i>0.0%<td>0<td>0<td>0<td>0<td>0<td>0<td>draining: no sticky request ever</tr>
+<tr><th scope=row>http://&lt;u&gt;&#39;&quot;<td>draining in_error<td>&lt;/table&gt;&#65533;<td>.&lt;/table&gt;<td><i style=--w:0.0%></i>0.0%<td><i style=--w:0.0%></i>0.0%<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>draining: no sticky request ever</tr>
 </tbody></table>
 </div>
 )");
@@ -68,11 +68,14 @@ TEST_CASE("the panel of a balancer in XML", "[panel]") {
             <httpd:cookie_value>.node1</httpd:cookie_value>
             <httpd:wanted>75.0%</httpd:wanted>
             <httpd:new_sessions>80.0%</httpd:new_sessions>
+            <httpd:in_flight>5</httpd:in_flight>
+            <httpd:sessions>1234</httpd:sessions>
             <httpd:requests affinity='cookie'>10</httpd:requests>
             <httpd:requests affinity='route'>20</httpd:requests>
             <httpd:requests affinity='hash'>30</httpd:requests>
             <httpd:requests affinity='new'>40</httpd:requests>
             <httpd:requests affinity='failover'>50</httpd:requests>
+            <httpd:requests affinity='overload'>60</httpd:requests>
             <httpd:moved_away>6</httpd:moved_away>
             <httpd:last_sticky_request_age>3</httpd:last_sticky_request_age>
         </httpd:member>
@@ -83,11 +86,14 @@ TEST_CASE("the panel of a balancer in XML", "[panel]") {
             <httpd:cookie_value>.node2</httpd:cookie_value>
             <httpd:wanted>0.0%</httpd:wanted>
             <httpd:new_sessions>20.0%</httpd:new_sessions>
+            <httpd:in_flight>0</httpd:in_flight>
+            <httpd:sessions>1</httpd:sessions>
             <httpd:requests affinity='cookie'>1</httpd:requests>
             <httpd:requests affinity='route'>2</httpd:requests>
             <httpd:requests affinity='hash'>3</httpd:requests>
             <httpd:requests affinity='new'>10</httpd:requests>
             <httpd:requests affinity='failover'>5</httpd:requests>
+            <httpd:requests affinity='overload'>0</httpd:requests>
             <httpd:moved_away>0</httpd:moved_away>
             <httpd:last_sticky_request_age>125</httpd:last_sticky_request_age>
         </httpd:member>
@@ -98,11 +104,14 @@ TEST_CASE("the panel of a balancer in XML", "[panel]") {
             <httpd:cookie_value>.0123456789abcdef</httpd:cookie_value>
             <httpd:wanted>25.0%</httpd:wanted>
             <httpd:new_sessions>0.0%</httpd:new_sessions>
+            <httpd:in_flight>0</httpd:in_flight>
+            <httpd:sessions>0</httpd:sessions>
             <httpd:requests affinity='cookie'>0</httpd:requests>
             <httpd:requests affinity='route'>0</httpd:requests>
             <httpd:requests affinity='hash'>0</httpd:requests>
             <httpd:requests affinity='new'>0</httpd:requests>
             <httpd:requests affinity='failover'>0</httpd:requests>
+            <httpd:requests affinity='overload'>0</httpd:requests>
             <httpd:moved_away>0</httpd:moved_away>
         </httpd:member>
       </httpd:sticky>)");
@@ -128,11 +137,14 @@ TEST_CASE("nothing in a configuration can break out of the XML", "[panel]") {
             <httpd:cookie_value>.&lt;/table&gt;</httpd:cookie_value>
             <httpd:wanted>0.0%</httpd:wanted>
             <httpd:new_sessions>0.0%</httpd:new_sessions>
+            <httpd:in_flight>0</httpd:in_flight>
+            <httpd:sessions>0</httpd:sessions>
             <httpd:requests affinity='cookie'>0</httpd:requests>
             <httpd:requests affinity='route'>0</httpd:requests>
             <httpd:requests affinity='hash'>0</httpd:requests>
             <httpd:requests affinity='new'>0</httpd:requests>
             <httpd:requests affinity='failover'>0</httpd:requests>
+            <httpd:requests affinity='overload'>0</httpd:requests>
             <httpd:moved_away>0</httpd:moved_away>
         </httpd:member>
       </httpd:sticky>)");
@@ -141,9 +153,9 @@ TEST_CASE("nothing in a configuration can break out of the XML", "[panel]") {
 TEST_CASE("a section of mod_status' page", "[panel]") {
     CHECK(status_html(std::vector{shop(), hostile()}) == R"(<hr />
 <h2>Session persistence (lbmethod sticky)</h2>
-<table border='0'><tr><th>Balancer</th><th>cookie</th><th>route</th><th>hash</th><th>new</th><th>failover</th><th>Refused</th><th>Cookies given</th><th>Cookies not understood</th><th>Cookies of older secrets</th></tr>
-<tr><td>shop</td><td>11</td><td>23</td><td>33</td><td>52</td><td>55</td><td>3</td><td>20</td><td>2</td><td>3</td></tr>
-<tr><td>&lt;b&gt;&quot;&#39;&amp;\&#65533; (&quot;&lt;i&gt;)</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td></tr>
+<table border='0'><tr><th>Balancer</th><th>cookie</th><th>route</th><th>hash</th><th>new</th><th>failover</th><th>overload</th><th>In flight</th><th>Sessions</th><th>Refused</th><th>Cookies given</th><th>Cookies not understood</th><th>Cookies of older secrets</th></tr>
+<tr><td>shop</td><td>11</td><td>23</td><td>33</td><td>52</td><td>55</td><td>61</td><td>5</td><td>1235</td><td>3</td><td>20</td><td>2</td><td>3</td></tr>
+<tr><td>&lt;b&gt;&quot;&#39;&amp;\&#65533; (&quot;&lt;i&gt;)</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td></tr>
 </table>
 )");
 }
@@ -155,6 +167,9 @@ StickyBalancer[0]Route: 23
 StickyBalancer[0]Hash: 33
 StickyBalancer[0]New: 52
 StickyBalancer[0]Failover: 55
+StickyBalancer[0]Overload: 61
+StickyBalancer[0]InFlight: 5
+StickyBalancer[0]Sessions: 1235
 StickyBalancer[0]Refused: 3
 StickyBalancer[0]CookiesIssued: 20
 StickyBalancer[0]CookiesUnknown: 2
@@ -165,6 +180,9 @@ StickyBalancer[1]Route: 0
 StickyBalancer[1]Hash: 0
 StickyBalancer[1]New: 0
 StickyBalancer[1]Failover: 0
+StickyBalancer[1]Overload: 0
+StickyBalancer[1]InFlight: 0
+StickyBalancer[1]Sessions: 0
 StickyBalancer[1]Refused: 0
 StickyBalancer[1]CookiesIssued: 0
 StickyBalancer[1]CookiesUnknown: 0
@@ -219,7 +237,7 @@ TEST_CASE("ages are shown in the largest unit that fits", "[panel]") {
                                          {8640000, "100 d"}}) {
         BalancerReport balancer;
         WorkerReport worker;
-        worker.counts.sticky_age = seconds;
+        worker.sticky_age = seconds;
         balancer.add(worker);
         CHECK(panel_html(balancer, false).find(">" + std::string(words) + " ago</tr>") != std::string::npos);
     }

@@ -16,7 +16,7 @@ inline BalancerReport shop() {
     balancer.cookies_unknown = 2;
     balancer.cookies_outdated = 3;
     balancer.unknown_routes = 41;
-    balancer.gone.requests = {0, 1, 0, 2, 0};
+    balancer.gone.requests = {0, 1, 0, 2, 0, 1};
     balancer.gone.moved_away = 5;
 
     WorkerReport one;
@@ -26,7 +26,10 @@ inline BalancerReport shop() {
     one.factor = 300;
     one.in_rotation = true;
     one.busy = 4;
-    one.counts = {{10, 20, 30, 40, 50}, 6, 3};
+    one.in_flight = 5;
+    one.sessions = 1234;
+    one.sticky_age = 3;
+    one.counts = {{10, 20, 30, 40, 50, 60}, 6};
     balancer.add(one);
 
     WorkerReport two;
@@ -35,7 +38,9 @@ inline BalancerReport shop() {
     two.cookie = ".node2";
     two.status.draining = true;
     two.factor = 100;
-    two.counts = {{1, 2, 3, 10, 5}, 0, 125};
+    two.sessions = 1;
+    two.sticky_age = 125;
+    two.counts = {{1, 2, 3, 10, 5, 0}, 0};
     balancer.add(two);
 
     WorkerReport three;

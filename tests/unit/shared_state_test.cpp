@@ -33,8 +33,8 @@ std::vector<std::uint64_t> totals_of(const State& state) {
     return {totals.begin(), totals.end()};
 }
 
-constexpr Affinity all_affinities[] = {Affinity::cookie, Affinity::route, Affinity::hash, Affinity::fresh,
-                                       Affinity::failover};
+constexpr Affinity all_affinities[] = {Affinity::cookie, Affinity::route,    Affinity::hash,
+                                       Affinity::fresh,  Affinity::failover, Affinity::overload};
 static_assert(std::size(all_affinities) == served_affinities);
 
 }  // namespace
@@ -123,14 +123,14 @@ TEST_CASE("totals are the sums over all workers, and have what was refused", "[s
         for (const Affinity affinity : all_affinities) state->tally(slot)->of(affinity) = n++;
     state->refused() = 1000;
     CHECK(totals_of(state) ==
-          std::vector<std::uint64_t>{1 + 6 + 11, 2 + 7 + 12, 3 + 8 + 13, 4 + 9 + 14, 5 + 10 + 15, 1000});
+          std::vector<std::uint64_t>{1 + 7 + 13, 2 + 8 + 14, 3 + 9 + 15, 4 + 10 + 16, 5 + 11 + 17, 6 + 12 + 18, 1000});
 }
 
 TEST_CASE("each affinity is counted on its own", "[shared_state]") {
     const State state(1);
     state->tally(0)->of(Affinity::route) += 2;
     state->tally(0)->of(Affinity::failover) += 5;
-    CHECK(totals_of(state) == std::vector<std::uint64_t>{0, 2, 0, 0, 5, 0});
+    CHECK(totals_of(state) == std::vector<std::uint64_t>{0, 2, 0, 0, 5, 0, 0});
 }
 
 TEST_CASE("a state that replaces another takes over rotation and counts", "[shared_state]") {
@@ -145,10 +145,7 @@ TEST_CASE("a state that replaces another takes over rotation and counts", "[shar
         old->tally(1)->of(affinity) = 20 + static_cast<std::uint64_t>(affinity);
         old->tally(2)->of(affinity) = 30;
     }
-    for (std::size_t slot = 0; slot < 3; ++slot) {
-        old->tally(slot)->moved_away = 100 + slot;
-        old->tally(slot)->last_sticky = 1000 + slot;
-    }
+    for (std::size_t slot = 0; slot < 3; ++slot) old->tally(slot)->moved_away = 100 + slot;
     old->cookies_issued() = 7;
     old->cookies_unknown() = 8;
     old->cookies_outdated() = 9;
@@ -169,9 +166,7 @@ TEST_CASE("a state that replaces another takes over rotation and counts", "[shar
         CHECK(now->tickets_without_session() == 10);
         CHECK(now->unknown_routes() == 9);
         CHECK(now->tally(1)->moved_away == 100);
-        CHECK(now->tally(1)->last_sticky == 1000);
         CHECK(now->tally(4)->moved_away == 101);
-        CHECK(now->tally(4)->last_sticky == 1001);
         CHECK(now->gone().moved_away == 102);
         CHECK(now->gone().requests[0] == 30);
         for (const Affinity affinity : all_affinities) {
@@ -243,7 +238,7 @@ TEST_CASE("nothing is lost when processes with threads count at once", "[shared_
     CHECK(count_of(state, 1, Affinity::hash) == 3 * times);
     CHECK(count_of(state, 0, Affinity::fresh) == 6 * times);
     CHECK(state->generation() == 6 * times);
-    CHECK(totals_of(state) == std::vector<std::uint64_t>{0, 0, 6 * times, 6 * times, 0, 0});
+    CHECK(totals_of(state) == std::vector<std::uint64_t>{0, 0, 6 * times, 6 * times, 0, 0, 0});
 }
 
 TEST_CASE("of processes that claim one slot for different workers, one gets it", "[shared_state]") {

@@ -1,0 +1,40 @@
+#include "core/activity.hpp"
+
+#include <cmath>
+#include <type_traits>
+
+#include "core/hash64.hpp"
+
+namespace lbsticky {
+
+static_assert(std::is_standard_layout_v<Activity> && std::is_trivially_destructible_v<Activity>);
+static_assert(Activity::Cell::is_always_lock_free && std::atomic<std::uint64_t>::is_always_lock_free,
+              "processes cannot share an atomic with a lock");
+
+std::uint64_t Activity::owner_of(std::string_view url) noexcept {
+    return hash64(url);
+}
+
+bool Activity::claim(std::string_view url) noexcept {
+    const std::uint64_t owner = owner_of(url);
+    std::uint64_t found = 0;
+    return owner_.compare_exchange_strong(found, owner, std::memory_order_relaxed) || found == owner;
+}
+
+std::uint32_t Activity::sessions(std::uint32_t now) const noexcept {
+    return static_cast<std::uint32_t>(std::lround(sessions_.estimate(slice_at(now))));
+}
+
+std::uint32_t Activity::sessions_and_placed(std::uint32_t now) noexcept {
+    std::uint64_t word = estimated_.load(std::memory_order_relaxed);
+    // Requests do not come in the order of their times: for one that is a little late, it is new enough.
+    constexpr std::uint32_t a_little = 60;
+    const auto ahead = static_cast<std::uint32_t>(word >> 32) - now;
+    if (ahead > a_little) {
+        word = std::uint64_t{now} << 32 | sessions(now);
+        estimated_.store(word, std::memory_order_relaxed);
+    }
+    return static_cast<std::uint32_t>(word);
+}
+
+}  // namespace lbsticky

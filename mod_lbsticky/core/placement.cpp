@@ -1,0 +1,79 @@
+#include "core/placement.hpp"
+
+#include "core/activity.hpp"
+
+namespace lbsticky {
+namespace {
+
+// So much of something for so much of a load factor.
+struct Load {
+    std::uint64_t amount;
+    std::uint64_t factor;
+
+    bool operator<(const Load& other) const noexcept { return amount * other.factor < other.amount * factor; }
+};
+
+Load busyness(const Worker& worker) noexcept {
+    return {worker.activity ? worker.activity->in_flight() : 0U, worker.factor};
+}
+
+Load load(Placement by, const Worker& worker, std::uint32_t now) noexcept {
+    if (by != Placement::sessions) return busyness(worker);
+    return {worker.activity ? worker.activity->sessions_and_placed(now) : 0U, worker.factor};
+}
+
+}  // namespace
+
+bool is_full(const Worker& worker, std::uint32_t limit) noexcept {
+    constexpr std::uint64_t one = 100;  // factors are in hundredths
+    return limit != 0 && worker.activity && worker.activity->in_flight() * one >= std::uint64_t{limit} * worker.factor;
+}
+
+bool is_less_busy(const Worker& one, const Worker& other) noexcept {
+    return busyness(one) < busyness(other);
+}
+
+Placed place_by_load(Placement by, std::uint32_t limit, Roster& roster, Tickets& tickets, std::uint32_t now) {
+    const auto& eligible = roster.eligible();
+    if (eligible.empty()) return {};
+    const Rotation& rotation = roster.rotation();
+    const std::uint64_t ticket = tickets.draw();
+    const std::size_t first = eligible[rotation.pick(ticket)];
+
+    const auto& workers = roster.workers();
+    struct Candidate {
+        std::size_t worker;
+        bool full;
+        Load load;
+    };
+    const auto look_at = [&](std::size_t index) {
+        const bool full = is_full(workers[index], limit);
+        return Candidate{index, full, load(full ? Placement::busyness : by, workers[index], now)};
+    };
+    const auto is_better = [by](const Candidate& one, const Candidate& other) {
+        if (one.full != other.full) return other.full;
+        return (by != Placement::rotation || one.full) && one.load < other.load;
+    };
+    const auto is_best = [by](const Candidate& one) {
+        return !one.full && (by == Placement::rotation || one.load.amount == 0);
+    };
+
+    Candidate best = look_at(first);
+    std::optional<std::size_t> other;
+    const auto consider = [&](std::size_t index) {
+        if (index == best.worker || index == other) return;
+        const Candidate candidate = look_at(index);
+        other = index;
+        if (is_better(candidate, best)) {
+            other = best.worker;
+            best = candidate;
+        }
+    };
+    for (std::uint64_t turn = 1; turn < max_candidates && !is_best(best); ++turn)
+        consider(eligible[rotation.pick(ticket + turn)]);
+    for (std::size_t i = 0; i < eligible.size() && best.full; ++i)
+        consider(eligible[static_cast<std::size_t>((ticket + i) % eligible.size())]);
+    return {best.worker, other};
+}
+
+}  // namespace lbsticky
