@@ -18,7 +18,7 @@ struct Balancer {
     Balancer(proxy_balancer& the_httpds, const SharedMemory& memory, Settings the_settings)
         : httpds(the_httpds),
           shared(*memory.state),
-          key(memory.key),
+          session_key(*memory.key),
           settings(std::move(the_settings)),
           cookie(settings.cookie.value_or(CookieSettings{})),
           cookie_name(cookie.name_for(the_httpds)),
@@ -29,9 +29,9 @@ struct Balancer {
     Balancer(const Balancer&) = delete;
     Balancer& operator=(const Balancer&) = delete;
 
-    proxy_balancer& httpds;          // what httpd keeps about it
-    SharedState& shared;             // what all processes share about it
-    const unsigned char* const key;  // by which its sessions are counted
+    proxy_balancer& httpds;  // what httpd keeps about it
+    SharedState& shared;     // what all processes share about it
+    const SessionKey& session_key;
     const Settings settings;
     const CookieSettings cookie;
     const std::string cookie_name;                // of the balancer's own cookie; empty: it gives none

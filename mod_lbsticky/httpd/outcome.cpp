@@ -2,12 +2,14 @@
 
 #include <string>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include "core/hash64.hpp"
 #include "core/masked_url.hpp"
 #include "httpd/guard.hpp"
 
 extern "C" {
-#include "apr_siphash.h"
 #include "apr_strings.h"
 }
 
@@ -86,8 +88,10 @@ void log_line(const Decision& decision, request_rec* r) {
 
 // What tells a session from others, in all bits: its id, else whose client it is.
 std::uint64_t session_hash(const Decision& decision, const request_rec* r) noexcept {
-    const unsigned char* key = decision.balancer->key;
-    const auto keyed = [key](std::string_view text) { return apr_siphash24(text.data(), text.size(), key); };
+    const SessionKey& key = decision.balancer->session_key;
+    const auto keyed = [&key](std::string_view text) {
+        return XXH3_64bits_withSecret(text.data(), text.size(), key.data(), key.size());
+    };
     if (!decision.session.id.empty()) return keyed(decision.session.id);
     return keyed(view(r->useragent_ip)) ^ mix64(keyed(view(apr_table_get(r->headers_in, "User-Agent"))));
 }

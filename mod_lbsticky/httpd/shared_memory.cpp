@@ -16,7 +16,6 @@
 
 extern "C" {
 #include "apr_hash.h"
-#include "apr_siphash.h"
 #include "apr_strings.h"
 }
 
@@ -83,7 +82,7 @@ Places make_places(apr_pool_t* process) noexcept {
 struct Remembered {
     Places places;
     Processes* processes;
-    unsigned char key[APR_SIPHASH_KSIZE];
+    SessionKey key;
 };
 
 constexpr const char* remembered_key = "lbmethod_sticky: memory 2";
@@ -113,7 +112,7 @@ Remembered& remembered(apr_pool_t* process) {
         Processes* processes = make_processes();
         known = static_cast<Remembered*>(ap_retained_data_create(remembered_key, sizeof(Remembered)));
         *known = {make_places(process), processes, {}};
-        apr_generate_random_bytes(known->key, sizeof(known->key));
+        apr_generate_random_bytes(known->key.data(), known->key.size());
     }
     return *known;
 }
@@ -255,12 +254,12 @@ std::vector<SharedMemory> shared_memory_for(std::span<proxy_balancer* const> bal
     for (const Plan& plan : plans) {
         static SharedState missing;
         if (!plan.state) {
-            memory.push_back({&missing, {}, before.key});
+            memory.push_back({&missing, {}, &before.key});
             continue;
         }
         const char* name = plan.balancer->s->sname;
         current.keep(name, {plan.state, slots_of(*plan.balancer), plan.activities->data(), false});
-        memory.push_back({plan.state, current.find(name)->all(), before.key});
+        memory.push_back({plan.state, current.find(name)->all(), &before.key});
     }
 
     // Keeps the state of a balancer that was taken out for one more start: whoever puts it back then finds its counts.

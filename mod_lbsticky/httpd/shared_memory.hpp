@@ -1,6 +1,7 @@
 // The memory that processes share. It stays the same over graceful restarts.
 #pragma once
 
+#include <array>
 #include <span>
 #include <vector>
 
@@ -11,13 +12,17 @@
 
 namespace lbsticky {
 
+// Random bytes by which sessions are hashed that are counted. Nobody outside knows them, so that nobody can make
+// session ids that spoil the count. XXH3 calls it its secret: 136 bytes at least.
+using SessionKey = std::array<unsigned char, 192>;
+
 // What processes share about one balancer.
 struct SharedMemory {
     SharedState* state;
     // By the slots that httpd has for its workers, those of workers that may be added included; null where there is no
     // memory. Copies of a balancer, which have its workers, have its activities too.
     std::span<Activity* const> activities;
-    const unsigned char* key;  // of 16 bytes, by which sessions are hashed that are counted; nobody outside knows it
+    const SessionKey* key;
 };
 
 // The shared memory of all balancers of a new configuration, in their order. Each has the state that it had before a
