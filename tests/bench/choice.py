@@ -43,12 +43,18 @@ def configuration(number):
             + balancer("sticky", number, "lbmethod=sticky", f"LBStickySession JSESSIONID\n{sticky}")
             + balancer("down", number, "lbmethod=sticky", f"LBStickySession JSESSIONID\n{sticky}",
                        lambda i: "status=+D" if i == 1 else "")
+            + "".join(balancer(word, number, "lbmethod=sticky", f"LBStickySession JSESSIONID\nLBStickyPlace {word}\n{sticky}")
+                      for word in LOADED)
             + balancer("cookie", number, "lbmethod=sticky", "LBStickyCookie lbsticky"))
 
+
+# Balancers of which each member is serving a request, of a session.
+LOADED = "busyness", "sessions"
 
 # A line of the decision table: the balancer, the session in the Cookie header (`@` counts up), how many of them.
 LINES = {
     "new": ("sticky", "", 1),
+    **{f"new by {word}": (word, "", 1) for word in LOADED},
     "route": ("sticky", f"JSESSIONID={SESSION}.node@", "members"),
     "hash": ("sticky", f"JSESSIONID={SESSION}@", 1000),
     "failover": ("down", f"JSESSIONID={SESSION}@.node1", 1000),
@@ -74,6 +80,11 @@ class Bench(Server):
     def command(self, *arguments):
         return [*self.before, *super().command(*arguments)]
 
+    def load(self):
+        """Loads all members of the balancers that are to be LOADED."""
+        for name in LOADED:
+            self.ask(name, LINES["route"][1], "members", what="pre_request", choices=self.number, end=0)
+
     def ask(self, balancer, cookie="", variants=1, **arguments):
         """{name: number}, as mod_lbbench answers."""
         arguments |= {"balancer": balancer, "variants": self.number if variants == "members" else variants}
@@ -96,6 +107,7 @@ def measure_lines(server, quick, length):
     """
     fast = 6400 if quick else 25_600
     slow = rounds(server.number, quick)
+    server.load()
     asked = []  # (what, name, choices, what the server is asked)
 
     def also(what, name, balancer, session, variants, choices, **more):
@@ -155,6 +167,7 @@ def instructions(module, quick):
 
                 def choose(command, choices):
                     with Bench(module, folder / str(choices), configuration(number), number, command) as server:
+                        server.load()
                         server.ask(balancer, cookies(100, session), variants, what="finder", method=method,
                                    choices=choices)
 
@@ -286,7 +299,8 @@ def report(results):
 
 def plot(results, folder):
     numbers = list(results["choices"])
-    names = ["byrequests new", "bybusyness new", "sticky new", "sticky route", "sticky hash", "sticky cookie"]
+    names = ["byrequests new", "bybusyness new", "sticky new", "sticky new by busyness", "sticky route",
+             "sticky hash", "sticky cookie"]
     data = "\n".join(" ".join([number, *(str(results["choices"][number]["finder"][name][0]) for name in names)])
                      for number in numbers)
     lines = ", ".join(f'$data using 1:{i} with linespoints lw 2 pt 7 ps 0.5 title "{name}"'

@@ -7,7 +7,7 @@
 // balancer has: the route of a session, the finder, what is left behind for the log.
 //
 // The requests are copies of the one that asks. The header Choice-Cookie is their Cookie header; `@` in it becomes 1,
-// 2, 3, … up to `variants`, from one request to the next.
+// 2, 3, … up to `variants`, from one request to the next. With end=0 they do not end: their workers go on serving them.
 //
 // The answer is lines of "name value": nanoseconds (the median of batches, a choice), allocations (calls of malloc in
 // all choices, where count_malloc.so is preloaded) and chosen.N for each worker that was chosen, by its place.
@@ -56,6 +56,7 @@ struct Task {
     std::string cookie;
     std::uint64_t variants;
     std::uint64_t choices;  // of each thread
+    bool end;
 };
 
 const module* mod_proxy() {
@@ -121,6 +122,7 @@ namespace {
 
 void choose_often(const Task& task, Shared& shared, std::uint64_t most_batches, std::uint64_t first) {
     static auto* const run_post_request = exported<decltype(proxy_run_post_request)>("proxy_run_post_request");
+    static auto* const run_request_status = exported<decltype(proxy_run_request_status)>("proxy_run_request_status");
     apr_allocator_t* allocator = nullptr;
     apr_allocator_create(&allocator);
     apr_pool_t* pool = nullptr;
@@ -145,7 +147,10 @@ void choose_often(const Task& task, Shared& shared, std::uint64_t most_batches, 
             if (!workers[i]) continue;
             if (static_cast<std::size_t>(workers[i]->s->index) < most_workers)
                 ++shared.chosen[static_cast<std::size_t>(workers[i]->s->index)];
-            if (!task.method) run_post_request(workers[i], task.balancer, requests[i], task.conf);
+            if (task.method || !task.end) continue;
+            run_post_request(workers[i], task.balancer, requests[i], task.conf);
+            int status = OK;
+            run_request_status(&status, requests[i]);
         }
     }
     apr_pool_destroy(pool);
@@ -189,6 +194,7 @@ int answer(request_rec* r) {
     task.cookie = cookie ? cookie : "";
     task.variants = std::max<std::uint64_t>(number(r, "variants", 1), 1);
     task.choices = number(r, "choices", 10'000);
+    task.end = number(r, "end", 1) != 0;
     const std::uint64_t processes = number(r, "processes", 1);
     const std::uint64_t threads = std::max<std::uint64_t>(number(r, "threads", 1), 1);
     if (!task.balancer) return HTTP_NOT_FOUND;
