@@ -183,6 +183,9 @@ std::string json_of(const BalancerReport& balancer) {
     text += ",\n    \"sessions\": [";
     for (std::size_t i = 0; i < balancer.sessions.size(); ++i) text += (i ? ", " : "") + quoted(balancer.sessions[i]);
     text += std::string("],\n    \"hash\": ") + (balancer.hash ? "true" : "false");
+    text += ",\n    \"place\": " + quoted(word_for(balancer.placement));
+    text += ",\n    \"limits\": {\"new\": " + std::to_string(balancer.limits.fresh) +
+            ", \"all\": " + std::to_string(balancer.limits.all) + "}";
     text += ",\n    \"cookie\": ";
     if (balancer.cookie.empty())
         text += "null";

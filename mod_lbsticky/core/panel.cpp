@@ -119,6 +119,18 @@ std::string cookie_of(const BalancerReport& balancer) {
            (balancer.has_secret ? count(balancer.cookies_outdated, "signed with an older secret", ", ") : "");
 }
 
+std::string limits_of(const Limits& limits) {
+    std::string text;
+    const auto add = [&text](std::string_view word, std::uint32_t limit) {
+        if (limit == 0) return;
+        text.append(text.empty() ? "; limits, requests in flight for a load factor of 1: " : ", ");
+        text.append(word).append("=").append(std::to_string(limit));
+    };
+    add("new", limits.fresh);
+    add("all", limits.all);
+    return text;
+}
+
 std::string full_name(const BalancerReport& balancer) {
     return balancer.server.empty() ? balancer.name : balancer.name + " (" + balancer.server + ")";
 }
@@ -144,6 +156,8 @@ std::string panel_html(const BalancerReport& balancer, bool with_style) {
     text += std::string("<li>Session ids without a known route: placed ") +
             (balancer.hash ? "by consistent hashing: " : "like new sessions: ") +
             count(balancer.unknown_routes, "requests") + "</li>\n";
+    text += "<li>New sessions: placed by " + std::string(word_for(balancer.placement)) + limits_of(balancer.limits) +
+            "</li>\n";
     text += "<li>Refused: " + count(balancer.refused, "requests") + "</li>\n</ul>\n";
 
     text += "<table><caption>Requests of each member, by affinity</caption>\n<thead><tr>";
@@ -174,6 +188,9 @@ std::string panel_xml(const BalancerReport& balancer) {
     const auto add = [&text](std::string_view indent, const std::string& what) { text.append(indent).append(what); };
     for (const std::string& session : balancer.sessions) add(in_balancer, element("session", session));
     add(in_balancer, element("hash", balancer.hash ? "On" : "Off"));
+    add(in_balancer, element("place", word_for(balancer.placement)));
+    add(in_balancer, element("limit_new", balancer.limits.fresh));
+    add(in_balancer, element("limit_all", balancer.limits.all));
     if (!balancer.cookie.empty()) {
         add(in_balancer, element("cookie", balancer.cookie));
         add(in_balancer, element("cookie_given", balancer.cookie_where_needed ? "auto" : "always"));

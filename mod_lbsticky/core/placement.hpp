@@ -16,6 +16,12 @@ enum class Placement { rotation, busyness, sessions };
 inline constexpr std::array<std::pair<std::string_view, Placement>, 3> placement_words{
     {{"rotation", Placement::rotation}, {"busyness", Placement::busyness}, {"sessions", Placement::sessions}}};
 
+constexpr std::string_view word_for(Placement placement) noexcept {
+    for (const auto& [word, meant] : placement_words)
+        if (meant == placement) return word;
+    return {};
+}
+
 // Requests in flight for each load factor of 1 from which on a worker is full. 0: never.
 struct Limits {
     std::uint32_t fresh = 0;  // for new sessions

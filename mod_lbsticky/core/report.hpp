@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/affinity.hpp"
+#include "core/placement.hpp"
 #include "core/worker.hpp"
 
 namespace lbsticky {
@@ -47,9 +48,11 @@ struct BalancerReport {
     std::string server;                 // the virtual host it belongs to; empty: the main server
     std::vector<std::string> sessions;  // where a session id may stand: "JSESSIONID|jsessionid"
     bool hash = true;                   // LBStickyHash
-    std::string cookie;                 // the name of its own cookie; empty: it has none
-    bool cookie_where_needed = true;    // LBStickyCookie auto
-    std::string cookie_attributes;      // "; Path=/; HttpOnly"
+    Placement placement = Placement::rotation;
+    Limits limits;
+    std::string cookie;               // the name of its own cookie; empty: it has none
+    bool cookie_where_needed = true;  // LBStickyCookie auto
+    std::string cookie_attributes;    // "; Path=/; HttpOnly"
     bool has_secret = false;
     std::vector<WorkerReport> workers;
     Counts gone;  // of workers that were removed

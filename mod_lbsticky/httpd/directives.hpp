@@ -44,6 +44,8 @@ struct Settings {
     Settings merged_with(const Settings& over) const;
 
     bool hash_or_default() const noexcept { return hash.value_or(true); }
+    Placement placement_or_default() const noexcept { return placement.value_or(Placement::rotation); }
+    Limits limits_or_default() const noexcept { return limits.value_or(Limits{}); }
 };
 
 extern const command_rec directives[];

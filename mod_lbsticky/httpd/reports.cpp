@@ -47,6 +47,8 @@ BalancerReport read_report(proxy_balancer& balancer, server_rec* server) {
     SessionName from_stickysession;
     for (const SessionName& name : own->session_names(from_stickysession)) report.sessions.push_back(text_of(name));
     report.hash = own->settings.hash_or_default();
+    report.placement = own->settings.placement_or_default();
+    report.limits = own->settings.limits_or_default();
     report.cookie = own->cookie_name;
     report.cookie_where_needed = own->cookie.given == CookieSettings::Given::where_needed && !report.sessions.empty();
     report.cookie_attributes = attributes_text(own->cookie.attributes, false);

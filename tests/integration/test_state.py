@@ -605,7 +605,7 @@ def test_json_has_just_the_keys_that_scripts_rely_on(httpd, backends):
     server = httpd(STATUS + empty + cluster(*members_of(backends(2))))
     assert set(json.loads(server.curl("/lbsticky-status?format=json").body)) == {"version", "balancers"}
     report = server.report()
-    assert set(report) == {"name", "server", "sessions", "hash", "cookie", "refused", "cookies_issued",
+    assert set(report) == {"name", "server", "sessions", "hash", "place", "limits", "cookie", "refused", "cookies_issued",
                            "cookies_unknown", "cookies_outdated", "unknown_routes", "gone", "workers"}
     assert set(report["cookie"]) == {"name", "given", "attributes", "secret"}
     assert set(report["gone"]) == {"requests", "moved_away"}

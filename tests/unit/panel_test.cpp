@@ -16,6 +16,7 @@ TEST_CASE("the panel of a balancer", "[panel]") {
 <li>Session id: <code>JSESSIONID|jsessionid</code> <code>sid</code></li>
 <li>Own cookie: <code>lbsticky_shop; Path=/; HttpOnly</code>, given where it is needed, not signed: 20 given, 2 not understood</li>
 <li>Session ids without a known route: placed by consistent hashing: 41 requests</li>
+<li>New sessions: placed by busyness; limits, requests in flight for a load factor of 1: new=100, all=150</li>
 <li>Refused: 3 requests</li>
 </ul>
 <table><caption>Requests of each member, by affinity</caption>
@@ -36,6 +37,7 @@ TEST_CASE("nothing in a configuration can break out of the panel", "[panel]") {
 <li>Session id: <code>&lt;script&gt;</code></li>
 <li>Own cookie: <code>&quot;&gt;&lt;img&gt;; Path=/&lt;p&gt;</code>, given to every client, not signed: 0 given, 0 not understood</li>
 <li>Session ids without a known route: placed like new sessions: 0 requests</li>
+<li>New sessions: placed by rotation</li>
 <li>Refused: 0 requests</li>
 </ul>
 <table><caption>Requests of each member, by affinity</caption>
@@ -52,6 +54,9 @@ TEST_CASE("the panel of a balancer in XML", "[panel]") {
         <httpd:session>JSESSIONID|jsessionid</httpd:session>
         <httpd:session>sid</httpd:session>
         <httpd:hash>On</httpd:hash>
+        <httpd:place>busyness</httpd:place>
+        <httpd:limit_new>100</httpd:limit_new>
+        <httpd:limit_all>150</httpd:limit_all>
         <httpd:cookie>lbsticky_shop</httpd:cookie>
         <httpd:cookie_given>auto</httpd:cookie_given>
         <httpd:cookie_attributes>; Path=/; HttpOnly</httpd:cookie_attributes>
@@ -121,6 +126,9 @@ TEST_CASE("nothing in a configuration can break out of the XML", "[panel]") {
     CHECK(panel_xml(hostile()) == R"(<httpd:sticky>
         <httpd:session>&lt;script&gt;</httpd:session>
         <httpd:hash>Off</httpd:hash>
+        <httpd:place>rotation</httpd:place>
+        <httpd:limit_new>0</httpd:limit_new>
+        <httpd:limit_all>0</httpd:limit_all>
         <httpd:cookie>&quot;&gt;&lt;img&gt;</httpd:cookie>
         <httpd:cookie_given>always</httpd:cookie_given>
         <httpd:cookie_attributes>; Path=/&lt;p&gt;</httpd:cookie_attributes>

@@ -11,6 +11,8 @@ inline BalancerReport shop() {
     balancer.sessions = {"JSESSIONID|jsessionid", "sid"};
     balancer.cookie = "lbsticky_shop";
     balancer.cookie_attributes = "; Path=/; HttpOnly";
+    balancer.placement = Placement::busyness;
+    balancer.limits = {100, 150};
     balancer.refused = 3;
     balancer.cookies_issued = 20;
     balancer.cookies_unknown = 2;
