@@ -43,7 +43,7 @@ void DistinctCount::add(std::uint64_t hash, std::uint32_t slice) noexcept {
     const std::size_t place = slice % slices;
     Sketch& sketch = sketches_[place];
     const std::uint32_t held = held_[place].load(std::memory_order_acquire);
-    if (held != slice && !(counts(held, slice) && held > slice)) {
+    if (held != slice) {
         for (Pair& pair : sketch) pair.store(0, std::memory_order_relaxed);
         held_[place].store(slice, std::memory_order_release);
     }
