@@ -7,48 +7,53 @@
 namespace lbsticky {
 namespace {
 
-// Of the workers that share the session's route, one that can serve.
-std::optional<std::size_t> serving(const Roster& roster, std::size_t named, Choice* choice) noexcept {
+// Whether a worker may serve, as far as its load goes.
+constexpr auto anyone = [](std::size_t) { return true; };
+
+// Of the workers that share the session's route, one that can serve and may.
+template <typename May>
+std::optional<std::size_t> serving(const Roster& roster, std::size_t named, Choice* choice, May may) noexcept {
     for (std::optional<std::size_t> worker = named; worker; worker = roster.same_route(*worker)) {
         if (choice) choice->look_at(*worker);
-        if (roster.workers()[*worker].usable) return worker;
+        if (roster.workers()[*worker].usable && may(*worker)) return worker;
     }
     return std::nullopt;
 }
 
-// Of the workers that share a route, one that can take over sessions of others and is below the limit.
-std::optional<std::size_t> taking_over(const Roster& roster, std::size_t named, std::uint32_t limit,
-                                       Choice& choice) noexcept {
+// Of the workers that share a route, one that can take over sessions of others and may.
+template <typename May>
+std::optional<std::size_t> taking_over(const Roster& roster, std::size_t named, Choice& choice, May may) noexcept {
     for (std::optional<std::size_t> worker = named; worker; worker = roster.same_route(*worker)) {
         choice.look_at(*worker);
         const Worker& candidate = roster.workers()[*worker];
-        if (candidate.usable && !candidate.draining && !is_full(candidate, limit)) return worker;
+        if (candidate.usable && !candidate.draining && may(*worker)) return worker;
     }
     return std::nullopt;
 }
 
 // The worker that takes over by redirect=, which may redirect in its turn, as often as there are workers.
-std::optional<std::size_t> redirected(const Roster& roster, std::size_t named, std::uint32_t limit,
-                                      Choice& choice) noexcept {
+template <typename May>
+std::optional<std::size_t> redirected(const Roster& roster, std::size_t named, Choice& choice, May may) noexcept {
     for (std::size_t steps = 0; steps < roster.workers().size(); ++steps) {
         const std::string& redirect = roster.workers()[named].redirect;
         const auto next = redirect.empty() ? std::nullopt : roster.find(redirect);
         if (!next) return std::nullopt;
-        if (const auto worker = taking_over(roster, *next, limit, choice)) return worker;
+        if (const auto worker = taking_over(roster, *next, choice, may)) return worker;
         named = *next;
     }
     return std::nullopt;
 }
 
 // The worker that the configuration or the session itself has in the place of the session's own: of the further routes
-// of its list the first that can take over, else by redirect=. Nobody, if there is none below the limit.
-std::optional<std::size_t> stand_in(const Roster& roster, std::uint32_t limit, Choice& choice) noexcept {
+// of its list the first that can take over, else by redirect=. Nobody, if none of them may.
+template <typename May>
+std::optional<std::size_t> stand_in(const Roster& roster, Choice& choice, May may) noexcept {
     for (const std::uint16_t named : choice.session.further_workers())
-        if (const auto worker = taking_over(roster, named, limit, choice)) return worker;
+        if (const auto worker = taking_over(roster, named, choice, may)) return worker;
     if (const auto& by_route = choice.session.worker)
-        if (const auto worker = redirected(roster, *by_route, limit, choice)) return worker;
+        if (const auto worker = redirected(roster, *by_route, choice, may)) return worker;
     if (const auto& by_cookie = choice.cookie.worker)
-        if (const auto worker = redirected(roster, *by_cookie, limit, choice)) return worker;
+        if (const auto worker = redirected(roster, *by_cookie, choice, may)) return worker;
     return std::nullopt;
 }
 
@@ -89,12 +94,12 @@ std::pair<std::optional<std::size_t>, Affinity> decided(const Claims& claims, co
     const auto& by_cookie = choice.cookie.worker;
 
     if (by_route)
-        if (const auto worker = serving(roster, *by_route, &choice)) return {worker, Affinity::route};
+        if (const auto worker = serving(roster, *by_route, &choice, anyone)) return {worker, Affinity::route};
     if (by_cookie)
-        if (const auto worker = serving(roster, *by_cookie, &choice)) return {worker, Affinity::cookie};
+        if (const auto worker = serving(roster, *by_cookie, &choice, anyone)) return {worker, Affinity::cookie};
     const bool is_known = by_route || by_cookie;
     if (is_known) {
-        if (const auto worker = stand_in(roster, 0, choice)) return {worker, Affinity::failover};
+        if (const auto worker = stand_in(roster, choice, anyone)) return {worker, Affinity::failover};
         if (rules.nofailover) return {std::nullopt, Affinity::refused};
     } else if (session.id.empty() || !rules.hash) {
         const Placed placed = place(rules.placement, rules.limits.for_new_sessions(), roster, tickets, claims.time);
@@ -112,21 +117,29 @@ std::pair<std::optional<std::size_t>, Affinity> decided(const Claims& claims, co
     return {roster.by_hash(key.text()), Affinity::failover};
 }
 
+// Who would serve the request if only those were there that may: the table once more, but for the rotation.
+template <typename May>
+std::optional<std::size_t> next_best(const Key& key, const Roster& roster, Choice& choice, May may) noexcept {
+    if (const auto& by_route = choice.session.worker)
+        if (const auto worker = serving(roster, *by_route, &choice, may)) return worker;
+    if (const auto& by_cookie = choice.cookie.worker)
+        if (const auto worker = serving(roster, *by_cookie, &choice, may)) return worker;
+    if (const auto worker = stand_in(roster, choice, may)) return worker;
+    return roster.by_hash_among(key.text(), may);
+}
+
 // Sends a request of a session whose worker is full where it would go if that one could not serve; where that leads to
 // a full one too, whichever of the two is less busy.
 void relieve(const Claims& claims, const Rules& rules, const Roster& roster, Choice& choice) {
     const std::size_t full = *choice.worker;
-    const std::uint32_t limit = rules.limits.all;
     const auto& workers = roster.workers();
     const Key key(claims, rules, choice.session);
 
-    auto other = stand_in(roster, limit, choice);
-    if (!other)
-        other = roster.by_hash_among(
-            key.text(), [&](std::size_t index) { return index != full && !is_full(workers[index], limit); });
+    auto other = next_best(key, roster, choice, [&](std::size_t index) {
+        return index != full && !is_full(workers[index], rules.limits.all);
+    });
     if (!other) {
-        other = stand_in(roster, 0, choice);
-        if (!other) other = roster.by_hash_among(key.text(), [&](std::size_t index) { return index != full; });
+        other = next_best(key, roster, choice, [&](std::size_t index) { return index != full; });
         if (!other || !is_less_busy(workers[*other], workers[full])) return;
     }
     choice.worker = other;
@@ -184,7 +197,7 @@ Session find_session(const Claims& claims, const Rules& rules, const Roster& ros
         return read_session(claims.session_name, claims.sessions[i], rules.separator, roster);
     };
     const auto serves = [&](const Session& session) {
-        return session.worker && serving(roster, *session.worker, nullptr);
+        return session.worker && serving(roster, *session.worker, nullptr, anyone);
     };
     Session found = claims.sessions.empty() ? Session() : read(0);
     for (std::size_t i = 1; i < claims.sessions.size() && !serves(found); ++i) {
@@ -201,7 +214,7 @@ OwnCookie find_own_cookie(const Claims& claims, const Roster& roster) noexcept {
     for (std::size_t i = 0; i < claims.cookies.size(); ++i) {
         const std::string_view value = claims.cookies[i];
         const auto worker = roster.find_by_cookie(value);
-        if (worker && serving(roster, *worker, nullptr)) return {true, value, worker};
+        if (worker && serving(roster, *worker, nullptr, anyone)) return {true, value, worker};
         if (worker && !found.worker) found = {true, value, worker};
     }
     return found;

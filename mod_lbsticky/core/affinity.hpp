@@ -89,6 +89,8 @@ struct Choice {
     // Notes that the choice rests on this worker, for the first four: only workers that share a route and chains of
     // redirects have more, and those are as good as the roster.
     void look_at(std::size_t index) noexcept {
+        for (const std::size_t known : looked_at())
+            if (known == index) return;
         if (looked_at_count_ < looked_at_.size()) looked_at_[looked_at_count_++] = static_cast<std::uint16_t>(index);
     }
 
