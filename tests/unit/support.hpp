@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -14,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/activity.hpp"
 #include "core/hash64.hpp"
 #include "core/roster.hpp"
 #include "core/worker.hpp"
@@ -126,6 +128,32 @@ public:
 private:
     std::size_t bytes_;
     void* address_;
+};
+
+// Fresh activities of so many workers, one behind the other, in memory that processes share.
+class Activities {
+public:
+    explicit Activities(std::size_t count, std::size_t columns = 1)
+        : stride_(Activity::bytes(columns)), memory_(std::max<std::size_t>(count, 1) * stride_) {}
+
+    Activity& operator[](std::size_t i) const noexcept {
+        return *reinterpret_cast<Activity*>(static_cast<unsigned char*>(memory_.address()) + i * stride_);
+    }
+
+    // The workers, with these activities.
+    std::vector<Worker> of(std::vector<Worker> workers) const {
+        for (std::size_t i = 0; i < workers.size(); ++i) workers[i].activity = &(*this)[i];
+        return workers;
+    }
+
+    // From now on the workers serve so many requests, by their order.
+    void serve(const std::vector<std::uint16_t>& requests) const noexcept {
+        for (std::size_t i = 0; i < requests.size(); ++i) (*this)[i].cell(0) = requests[i];
+    }
+
+private:
+    std::size_t stride_;
+    SharedMemory memory_;
 };
 
 // Runs work(0) … work(count - 1) at once, each in a process of its own. True if all of them succeeded.
