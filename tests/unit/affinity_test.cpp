@@ -1,11 +1,14 @@
 #include "core/affinity.hpp"
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "catch.hpp"
+#include "core/activity.hpp"
 #include "support.hpp"
 
 namespace lbsticky {
@@ -21,7 +24,7 @@ public:
     }
 
     Choice choose(std::string_view cookies, std::string_view url = "/") {
-        const Claims claims = read_claims({cookies, url, proxied_url, client_address}, rules);
+        const Claims claims = read_claims({cookies, url, proxied_url, client_address, time}, rules);
         Tickets tickets(next_);
         return lbsticky::choose(claims, rules, roster_, tickets);
     }
@@ -41,11 +44,14 @@ public:
         return holder_of(key, workers_) + " " + std::string(affinity);
     }
 
+    const std::string& route(std::size_t worker) const { return workers_[worker].route; }
+
     std::uint64_t tickets_drawn() const { return next_; }
 
     Rules rules;
     std::string_view client_address;
     std::string_view proxied_url;
+    std::uint32_t time = 6000;
 
 private:
     std::vector<Worker> workers_;
@@ -786,6 +792,451 @@ TEST_CASE("an id in the URL that goes to a worker counts before one in the URL t
     CHECK(balancer.ask("", "/app;jsessionid=12345.c") == "b route");
     balancer.proxied_url = "balancer://c/app";
     CHECK(balancer.ask("", "/app;jsessionid=12345.c") == "c route");
+}
+
+// Full workers.
+
+namespace {
+
+// A balancer whose workers serve so many requests. `own` is its own cookie, which names workers by their routes.
+class Full : public Activities, public WithOwnCookie {
+public:
+    Full(const std::vector<Worker>& workers, const std::vector<std::uint16_t>& requests, Limits limits = {0, 10})
+        : Activities(workers.size()), WithOwnCookie(of(workers)) {
+        serve(requests);
+        rules.limits = limits;
+    }
+
+    // The answer, and the worker that the request wanted: "b overload of a".
+    std::string ask_who(std::string_view cookies, std::string_view url = "/") {
+        const Choice choice = choose(cookies, url);
+        const auto wanted = choice.moved_from();
+        return (choice.worker ? route(*choice.worker) : "nobody") + " " + word_for(choice.affinity) +
+               (wanted ? " of " + route(*wanted) : "");
+    }
+};
+
+// Where consistent hashing has the key while these routes are not there.
+std::string holder_without(std::string_view key, std::vector<Worker> workers, std::string_view routes) {
+    for (Worker& worker : workers)
+        if (routes.find(worker.route) != std::string_view::npos) worker = down(worker);
+    return holder_of(key, workers);
+}
+
+// An id that consistent hashing gives to the worker with that route.
+std::string id_of(std::string_view route, const std::vector<Worker>& workers) {
+    for (std::uint64_t n = 0;; ++n)
+        if (holder_of(session_id(n), workers) == route) return session_id(n);
+}
+
+}  // namespace
+
+TEST_CASE("a session whose worker is full goes where it would go if that one could not serve", "[affinity]") {
+    Full balancer(abc, {0, 10, 0});
+    for (std::uint64_t n = 0; n < 20; ++n) {
+        const std::string id = session_id(n);
+        CAPTURE(id);
+        const std::string expected = holder_without(id, abc, "b") + " overload of b";
+        CHECK(balancer.ask_who("JSESSIONID=" + id + ".b") == expected);
+        CHECK(balancer.ask_who("", "/;jsessionid=" + id + ".b") == expected);
+        CHECK(balancer.ask_who("JSESSIONID=" + id + "; own=.b") == expected);
+        CHECK(Balancer(b_is_down).ask("JSESSIONID=" + id + ".b") == expected.substr(0, 1) + " failover");
+        CHECK(balancer.ask_who("JSESSIONID=" + id + ".a") == "a route");
+        CHECK(balancer.ask_who("JSESSIONID=" + id + ".c; own=.b") == "c route");
+        CHECK(balancer.ask_who("JSESSIONID=" + id + "; own=.c") == "c cookie");
+    }
+    CHECK(balancer.tickets_drawn() == 0);
+    SECTION("as long as it is full") {
+        balancer.serve({0, 9, 0});
+        CHECK(balancer.ask_who("JSESSIONID=1.b") == "b route");
+        CHECK(balancer.ask_who("own=.b") == "b cookie");
+    }
+    SECTION("by the client's address, if it has no id") {
+        CHECK(balancer.ask_who("own=.b") == holder_without("192.0.2.1", abc, "b") + " overload of b");
+        CHECK(balancer.ask_who("JSESSIONID=.b") == holder_without("192.0.2.1", abc, "b") + " overload of b");
+    }
+    SECTION("which is one that is not full, if there is any") {
+        balancer.serve({10, 10, 9});
+        for (std::uint64_t n = 0; n < 20; ++n)
+            CHECK(balancer.ask_who("JSESSIONID=" + session_id(n) + ".b") == "c overload of b");
+    }
+}
+
+TEST_CASE("an id that consistent hashing has on a full worker goes to its next one, others stay", "[affinity]") {
+    Full balancer(abc, {3, 10, 9});
+    Balancer without_limits(abc);
+    std::size_t moved = 0;
+    for (std::uint64_t n = 0; n < 300; ++n) {
+        const std::string id = session_id(n);
+        const std::string cookie = "JSESSIONID=" + id;
+        const std::string home = holder_of(id, abc);
+        moved += home == "b";
+        CHECK(balancer.ask_who(cookie) ==
+              (home == "b" ? holder_without(id, abc, "b") + " overload of b" : home + " hash"));
+    }
+    CHECK(moved > 60);
+    CHECK(balancer.tickets_drawn() == 0);
+    balancer.serve({3, 9, 9});
+    CHECK(balancer.ask_who("JSESSIONID=" + id_of("b", abc)) == "b hash");
+}
+
+TEST_CASE("a failover that leads to a full worker goes on to the next one", "[affinity]") {
+    const std::vector<Worker> workers = {serving("a"), failing(serving("b")), serving("c"), serving("d")};
+    Full balancer(workers, {10, 0, 2, 3});
+    std::size_t moved = 0;
+    for (std::uint64_t n = 0; n < 50; ++n) {
+        const std::string id = session_id(n);
+        const std::string next = holder_of(id, workers);
+        const std::string expected = next == "a" ? holder_without(id, workers, "a") + " overload of a"  //
+                                                 : next + " failover of b";
+        moved += next == "a";
+        CHECK(balancer.ask_who("JSESSIONID=" + id + ".b") == expected);
+        CHECK(balancer.ask_who("JSESSIONID=" + id + "; own=b") == expected);
+        // Without a route: the failover of its home.
+        if (holder_of(id, {serving("a"), serving("b"), serving("c"), serving("d")}) == "b")
+            CHECK(balancer.ask_who("JSESSIONID=" + id) == expected);
+    }
+    CHECK(moved > 5);
+    SECTION("also one by redirect") {
+        Full redirected({serving("a"), redirecting("a", down(serving("b"))), serving("c")}, {10, 0, 9});
+        CHECK(redirected.ask_who("JSESSIONID=12345678.b") == "c overload of a");
+        redirected.serve({9, 0, 9});
+        CHECK(redirected.ask_who("JSESSIONID=12345678.b") == "a failover of b");
+    }
+}
+
+TEST_CASE("sessions of a full worker go where its redirect points, if that is not full", "[affinity]") {
+    const std::vector<Worker> workers = {serving("a"), redirecting("d", serving("b")), serving("c"),
+                                         redirecting("e", serving("d")), serving("e")};
+    Full balancer(workers, {0, 10, 0, 9, 0});
+    CHECK(balancer.ask_who("JSESSIONID=12345678.b") == "d overload of b");
+    CHECK(balancer.ask_who("own=.b") == "d overload of b");
+    SECTION("else where the redirect of that one points") {
+        balancer.serve({0, 10, 0, 10, 9});
+        CHECK(balancer.ask_who("JSESSIONID=12345678.b") == "e overload of b");
+    }
+    SECTION("else by hashing") {
+        balancer.serve({0, 10, 0, 10, 10});
+        CHECK(balancer.ask_who("JSESSIONID=12345678.b") ==
+              holder_without("12345678", workers, "bde") + " overload of b");
+    }
+    SECTION("which for an id that was only hashed is all there is") {
+        const std::string id = id_of("b", workers);
+        CHECK(balancer.ask_who("JSESSIONID=" + id) == holder_without(id, workers, "b") + " overload of b");
+    }
+    SECTION("but not where that one is draining or cannot serve") {
+        const Worker target = GENERATE(draining(serving("d")), down(serving("d")));
+        const std::vector<Worker> changed = {workers[0], workers[1], workers[2], target};
+        Full another(changed, {0, 10, 10, 0});
+        CHECK(another.ask_who("JSESSIONID=12345678.b") == "a overload of b");
+    }
+    SECTION("also to a spare, a standby or another set") {
+        const Worker target = GENERATE(spare(serving("d")), standby(serving("d")), in_set(5, serving("d")));
+        Full another({workers[0], workers[1], target}, {0, 10, 9});
+        CHECK(another.ask_who("JSESSIONID=12345678.b") == "d overload of b");
+        another.serve({0, 10, 10});
+        CHECK(another.ask_who("JSESSIONID=12345678.b") == "a overload of b");
+    }
+}
+
+TEST_CASE("of a list of routes the first worker that is not full gets the request", "[affinity]") {
+    Full balancer({serving("a"), serving("b"), serving("c"), serving("d")}, {10, 10, 9, 0});
+    CHECK(balancer.ask_who("JSESSIONID=12345678.b.a.c.d") == "c overload of b");
+    CHECK(balancer.ask_who("JSESSIONID=12345678.b.d.c") == "d overload of b");
+    CHECK(balancer.ask_who("JSESSIONID=12345678.c.b.a") == "c route");
+    balancer.serve({10, 10, 10, 0});
+    CHECK(balancer.ask_who("JSESSIONID=12345678.b.a.c") == "d overload of b");
+    SECTION("before redirects") {
+        Full redirected({serving("a"), redirecting("d", serving("b")), serving("c"), serving("d")}, {0, 10, 9, 0});
+        CHECK(redirected.ask_who("JSESSIONID=12345678.b.c") == "c overload of b");
+        redirected.serve({0, 10, 10, 0});
+        CHECK(redirected.ask_who("JSESSIONID=12345678.b.c") == "d overload of b");
+    }
+    SECTION("not one that is draining") {
+        Full another({serving("a"), serving("b"), draining(serving("c"))}, {9, 10, 0});
+        CHECK(another.ask_who("JSESSIONID=12345678.b.c") == "a overload of b");
+    }
+    SECTION("also when the list's first worker is down") {
+        Full another({serving("a"), down(serving("b")), serving("c"), serving("d")}, {10, 0, 0, 10});
+        CHECK(another.ask_who("JSESSIONID=12345678.b.a.c") == "c overload of a");
+        CHECK(another.ask_who("JSESSIONID=12345678.b.c.a") == "c failover of b");
+    }
+}
+
+TEST_CASE("a full worker that is draining, a spare, a standby or of another set gives requests to others",
+          "[affinity]") {
+    const Worker full =
+        GENERATE(draining(serving("b")), spare(serving("b")), standby(serving("b")), in_set(3, serving("b")));
+    const std::vector<Worker> workers = {serving("a"), full, serving("c")};
+    Full balancer(workers, {0, 10, 0});
+    for (std::uint64_t n = 0; n < 20; ++n) {
+        const std::string id = session_id(n);
+        CHECK(balancer.ask_who("JSESSIONID=" + id + ".b") == holder_of(id, workers) + " overload of b");
+        CHECK(balancer.ask_who("JSESSIONID=" + id + "; own=.b") == holder_of(id, workers) + " overload of b");
+        CHECK(balancer.ask_who("JSESSIONID=" + id) == holder_of(id, workers) + " hash");
+    }
+    balancer.serve({0, 9, 0});
+    CHECK(balancer.ask_who("JSESSIONID=1.b") == "b route");
+}
+
+TEST_CASE("requests of others do not go to workers that get none of others, however idle these are", "[affinity]") {
+    Full balancer({serving("a"), serving("b"), spare(serving("c")), standby(serving("d")), in_set(1, serving("e"))},
+                  {10, 12, 0, 0, 0});
+    for (std::uint64_t n = 0; n < 20; ++n) {
+        CHECK(balancer.ask_who("JSESSIONID=" + session_id(n) + ".a") == "a route");
+        CHECK(balancer.ask_who("JSESSIONID=" + session_id(n) + ".b") == "a overload of b");
+    }
+}
+
+TEST_CASE("where another of the same route can serve the request goes there", "[affinity]") {
+    Full balancer({serving("a"), serving("b"), draining(serving("b")), serving("b"), serving("c")}, {0, 10, 10, 9, 0});
+    const Choice choice = balancer.choose("JSESSIONID=12345678.b");
+    CHECK(choice.worker == 3);
+    CHECK(choice.affinity == Affinity::overload);
+    CHECK(choice.moved_from() == 1U);
+    balancer.serve({0, 10, 0, 0, 0});
+    CHECK(balancer.choose("JSESSIONID=12345678.b").worker == 2);  // it is of its own
+    balancer.serve({0, 10, 10, 10, 0});
+    CHECK(balancer.ask("JSESSIONID=12345678.b") == holder_without("12345678", abc, "b") + " overload");
+}
+
+TEST_CASE("where the worker of the route is full the cookie's gets the request", "[affinity]") {
+    Full balancer({serving("a"), redirecting("d", serving("b")), serving("c"), serving("d")}, {10, 9, 0, 0});
+    CHECK(balancer.ask_who("JSESSIONID=12345678.a; own=.b") == "b overload of a");
+    balancer.serve({10, 10, 0, 0});
+    CHECK(balancer.ask_who("JSESSIONID=12345678.a; own=.b") == "d overload of a");
+    CHECK(balancer.ask_who("JSESSIONID=12345678.a.c; own=.b") == "c overload of a");
+}
+
+TEST_CASE("where all are full, the less busy of the worker and its stand-in gets the request", "[affinity]") {
+    const std::vector<Worker> two = {serving("a"), serving("b")};
+    Full balancer(two, {30, 20});
+    CHECK(balancer.ask_who("JSESSIONID=1.a") == "b overload of a");
+    CHECK(balancer.ask_who("JSESSIONID=1.b") == "b route");
+    CHECK(balancer.ask_who("JSESSIONID=1; own=.a") == "b overload of a");
+    CHECK(balancer.ask_who("JSESSIONID=1; own=.b") == "b cookie");
+    CHECK(balancer.ask_who("JSESSIONID=" + id_of("a", two)) == "b overload of a");
+    CHECK(balancer.ask_who("JSESSIONID=" + id_of("b", two)) == "b hash");
+    SECTION("of equals the worker itself") {
+        balancer.serve({20, 20});
+        CHECK(balancer.ask_who("JSESSIONID=1.a") == "a route");
+        CHECK(balancer.ask_who("JSESSIONID=1.b") == "b route");
+    }
+    SECTION("by their load factors") {
+        Full uneven({serving("a", 100), serving("b", 300)}, {15, 44});
+        CHECK(uneven.ask_who("JSESSIONID=1.a") == "b overload of a");
+        uneven.serve({15, 46});
+        CHECK(uneven.ask_who("JSESSIONID=1.b") == "a overload of b");
+        CHECK(uneven.ask_who("JSESSIONID=1.a") == "a route");
+        uneven.serve({15, 45});
+        CHECK(uneven.ask_who("JSESSIONID=1.a") == "a route");
+        CHECK(uneven.ask_who("JSESSIONID=1.b") == "b route");
+    }
+    SECTION("two, and no more: who is the least busy of all has no part in it") {
+        Full three(abc, {10, 30, 20});
+        for (std::uint64_t n = 0; n < 20; ++n) {
+            const std::string id = session_id(n);
+            CHECK(three.ask_who("JSESSIONID=" + id + ".b") == holder_without(id, abc, "b") + " overload of b");
+            CHECK(three.ask_who("JSESSIONID=" + id + ".c") ==
+                  (holder_without(id, abc, "c") == "a" ? "a overload of c" : "c route"));
+        }
+    }
+    SECTION("where a redirect or a list says who stands in, that one") {
+        Full redirected({serving("a"), redirecting("c", serving("b")), serving("c")}, {10, 20, 15});
+        CHECK(redirected.ask_who("JSESSIONID=12345678.b") == "c overload of b");
+        CHECK(redirected.ask_who("JSESSIONID=12345678.b.a") == "a overload of b");
+        redirected.serve({10, 20, 25});
+        CHECK(redirected.ask_who("JSESSIONID=12345678.b") == "b route");
+        CHECK(redirected.ask_who("JSESSIONID=12345678.c.b") == "b overload of c");
+    }
+    SECTION("also after a failover, which is compared with the next one and not with itself") {
+        Full after({redirecting("b", down(serving("a"))), serving("b"), serving("c")}, {0, 30, 20});
+        CHECK(after.ask_who("JSESSIONID=12345678.a") == "c overload of b");
+        CHECK(after.ask_who("own=.a") == "c overload of b");
+        CHECK(after.ask_who("JSESSIONID=12345678.a.b") == "c overload of b");
+        after.serve({0, 20, 30});
+        CHECK(after.ask_who("JSESSIONID=12345678.a") == "b failover of a");
+    }
+    SECTION("and a worker that is its own redirect, or twice in a list, is no stand-in for itself") {
+        Full itself({redirecting("a", serving("a")), serving("b")}, {30, 20});
+        CHECK(itself.ask_who("JSESSIONID=12345678.a") == "b overload of a");
+        CHECK(itself.ask_who("JSESSIONID=12345678.a.a") == "b overload of a");
+        CHECK(itself.ask_who("JSESSIONID=12345678.a.a.b") == "b overload of a");
+    }
+}
+
+TEST_CASE("a full worker serves on where nobody else can", "[affinity]") {
+    const Worker other = GENERATE(down(serving("b")), draining(serving("b")));
+    Full balancer({serving("a"), other}, {50, 0});
+    CHECK(balancer.ask_who("JSESSIONID=1.a") == "a route");
+    CHECK(balancer.ask_who("own=.a") == "a cookie");
+    CHECK(balancer.ask_who("JSESSIONID=1") == "a hash");
+    CHECK(balancer.ask_who("") == "a new");
+    balancer.rules.limits = {10, 10};
+    CHECK(balancer.ask_who("") == "a new");
+}
+
+TEST_CASE("with nofailover no limit moves or refuses a request", "[affinity]") {
+    const std::vector<Worker> workers = {serving("a"), redirecting("c", serving("b")), serving("c"),
+                                         redirecting("b", down(serving("d"))), down(serving("e"))};
+    Full balancer(workers, {0, 50, 0, 0, 0}, {10, 10});
+    balancer.rules.nofailover = true;
+    CHECK(balancer.ask_who("JSESSIONID=1.b") == "b route");
+    CHECK(balancer.ask_who("JSESSIONID=1.b.a") == "b route");
+    CHECK(balancer.ask_who("own=.b") == "b cookie");
+    CHECK(balancer.ask_who("JSESSIONID=1; own=.b") == "b cookie");
+    CHECK(balancer.ask_who("JSESSIONID=" + id_of("b", workers)) == "b hash");
+    CHECK(balancer.ask_who("JSESSIONID=1.d") == "b failover of d");
+    CHECK(balancer.ask_who("JSESSIONID=1.d.b") == "b failover of d");
+    CHECK(balancer.ask_who("JSESSIONID=1.e") == "nobody refused of e");
+    SECTION("but new sessions are placed where there is room") {
+        for (int i = 0; i < 10; ++i) CHECK(balancer.ask("") != "b new");
+        balancer.serve({50, 60, 70});
+        for (int i = 0; i < 10; ++i) CHECK(balancer.ask("") == "a new");
+    }
+}
+
+TEST_CASE("a limit for new sessions moves nobody who has one", "[affinity]") {
+    Full balancer(abc, {0, 50, 0}, {10, 0});
+    CHECK(balancer.ask_who("JSESSIONID=1.b") == "b route");
+    CHECK(balancer.ask_who("own=.b") == "b cookie");
+    CHECK(balancer.ask_who("JSESSIONID=" + id_of("b", abc)) == "b hash");
+    CHECK(Full(b_is_down, {50, 0, 50}, {10, 0}).ask("JSESSIONID=12345678.b").ends_with(" failover"));
+    SECTION("and holds for those who have none") {
+        for (int i = 0; i < 9; ++i) CHECK(balancer.ask("") != "b new");
+        balancer.rules.hash = false;
+        for (int i = 0; i < 9; ++i) CHECK(balancer.ask("JSESSIONID=12345678") != "b new");
+        CHECK(balancer.tickets_drawn() == 18);
+    }
+}
+
+TEST_CASE("new sessions are placed by rotation, busyness or sessions, and never called overload", "[affinity]") {
+    Full balancer(abc, {7, 3, 5}, {});
+    CHECK(balancer.ask_who("") == "a new");
+    CHECK_FALSE(balancer.choose("").other);
+    balancer.rules.placement = Placement::busyness;
+    CHECK(balancer.ask_who("") == "b new");
+    CHECK(balancer.choose("").worker == 1);
+    CHECK(balancer.choose("").other.has_value());
+    CHECK_FALSE(balancer.choose("").moved_from());
+    balancer.rules.placement = Placement::sessions;
+    for (const std::size_t i : {0U, 1U})
+        for (std::uint64_t n = 0; n < 10; ++n) balancer[i].session_seen(mix64(10 * i + n + 1), 6000);
+    balancer.time = 6000;
+    CHECK(balancer.ask("") == "c new");
+    balancer.time = 6000 + 2 * Activity::window;
+    const std::uint64_t drawn = balancer.tickets_drawn();
+    CHECK(balancer.ask("") == abc[drawn % 3].route + " new");
+    SECTION("by the lower limit") {
+        balancer.rules.placement = Placement::rotation;
+        balancer.rules.limits = GENERATE(Limits{5, 0}, Limits{0, 5}, Limits{5, 100}, Limits{100, 5});
+        for (int i = 0; i < 6; ++i) CHECK(balancer.ask("") == "b new");
+        balancer.serve({7, 8, 5});
+        for (int i = 0; i < 6; ++i) CHECK(balancer.ask("") == "c new");
+    }
+    SECTION("and nothing else is, however busy its worker") {
+        CHECK(balancer.ask_who("JSESSIONID=1.a") == "a route");
+        CHECK(balancer.ask_who("own=.a") == "a cookie");
+        CHECK(balancer.ask_who("JSESSIONID=" + id_of("a", abc)) == "a hash");
+    }
+}
+
+TEST_CASE("a worker whose activity nobody knows is never full", "[affinity]") {
+    Balancer balancer(abc);
+    balancer.rules.limits = {1, 1};
+    CHECK(balancer.ask("JSESSIONID=1.b") == "b route");
+    CHECK(balancer.ask("") == "a new");
+}
+
+TEST_CASE("a choice names the workers whose state decided, of those that took over from a full one too", "[affinity]") {
+    Full balancer(
+        {serving("a"), redirecting("c", serving("b")), redirecting("d", draining(serving("c"))), serving("d")},
+        {0, 10, 0, 0});
+    using Indexes = std::vector<std::size_t>;
+    CHECK(looked_at(balancer.choose("JSESSIONID=12345678.a")) == Indexes{0});
+    CHECK(looked_at(balancer.choose("JSESSIONID=12345678.b")) == Indexes{1, 2, 3});
+    balancer.serve({20, 15, 0, 20});
+    CHECK(balancer.choose("JSESSIONID=12345678.b").worker == 1);
+    CHECK(looked_at(balancer.choose("JSESSIONID=12345678.b")) == Indexes{1, 2, 3});
+}
+
+// The table again, put down independently: the first line of it whose worker may.
+TEST_CASE("with limits the decision table is asked again without the full workers, in every combination",
+          "[affinity]") {
+    const std::string id = session_id(7);
+    std::size_t overloads = 0;
+    std::size_t kept = 0;
+    std::vector<std::string> wrong;
+    for (unsigned number = 0; number < 3 * 3 * 3 * 3 * 3 * 3 * 2 * 2; ++number) {
+        unsigned rest = number;
+        const auto one_of = [&rest](unsigned count) {
+            const unsigned chosen = rest % count;
+            rest /= count;
+            return chosen;
+        };
+        std::vector<Worker> workers = {serving("a"), serving("b"), serving("c")};
+        std::vector<std::uint16_t> requests(3);
+        for (std::size_t i = 0; i < 3; ++i) {
+            const unsigned state = one_of(3);
+            if (state == 1) workers[i] = draining(workers[i]);
+            if (state == 2) workers[i] = down(workers[i]);
+            requests[i] = std::array<std::uint16_t, 3>{9, 12, 20}[(one_of(3) + i) % 3];
+        }
+        if (one_of(2) == 1) workers[0].redirect = "b";
+        const bool nofailover = one_of(2) == 1;
+        Full balancer(workers, requests);
+        balancer.rules.nofailover = nofailover;
+
+        struct Request {
+            std::string cookies;
+            std::optional<std::size_t> route, cookie, further;
+        };
+        const Request asked[] = {{"JSESSIONID=" + id, {}, {}, {}},
+                                 {"JSESSIONID=" + id + ".a", 0, {}, {}},
+                                 {"JSESSIONID=" + id + "; own=a", {}, 0, {}},
+                                 {"JSESSIONID=" + id + ".a; own=c", 0, 2, {}},
+                                 {"JSESSIONID=" + id + ".b; own=a", 1, 0, {}},
+                                 {"JSESSIONID=" + id + ".a.c", 0, {}, 2}};
+        for (const Request& request : asked) {
+            const auto first = [&](auto may) -> std::optional<std::size_t> {
+                const auto serves = [&](std::optional<std::size_t> i) { return i && workers[*i].usable && may(*i); };
+                const auto takes_over = [&](std::optional<std::size_t> i) {
+                    return serves(i) && !workers[*i].draining;
+                };
+                if (serves(request.route)) return request.route;
+                if (serves(request.cookie)) return request.cookie;
+                if (takes_over(request.further)) return request.further;
+                const bool redirected = !workers[0].redirect.empty() && (request.route == 0U || request.cookie == 0U);
+                if (redirected && takes_over(1)) return 1;
+                if (nofailover && (request.route || request.cookie)) return std::nullopt;
+                std::vector<Worker> left = workers;
+                for (std::size_t i = 0; i < 3; ++i)
+                    if (!may(i)) left[i] = down(left[i]);
+                return Roster(left).by_hash(id);
+            };
+            auto expected = first([](std::size_t) { return true; });
+            const auto wanted = expected;
+            if (wanted && requests[*wanted] >= 10 && !nofailover) {
+                auto other = first([&](std::size_t i) { return requests[i] < 10; });
+                if (!other) {
+                    other = first([&](std::size_t i) { return i != wanted; });
+                    if (other && requests[*other] >= requests[*wanted]) other = std::nullopt;
+                }
+                if (other) expected = other;
+            }
+
+            const Choice choice = balancer.choose(request.cookies);
+            const bool moved = expected != wanted;
+            ++(moved ? overloads : kept);
+            const bool right = choice.worker == expected && choice.other == (moved ? wanted : std::nullopt) &&
+                               (choice.affinity == Affinity::overload) == moved &&
+                               (!moved || choice.moved_from() == wanted);
+            if (!right) wrong.push_back(std::to_string(number) + " " + request.cookies);
+        }
+    }
+    CHECK(wrong == std::vector<std::string>{});
+    CHECK(overloads > 1000);
+    CHECK(kept > 5000);
 }
 
 }  // namespace lbsticky

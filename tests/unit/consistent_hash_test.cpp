@@ -357,6 +357,44 @@ TEST_CASE("any bytes are a session id, also none", "[consistent_hash]") {
     }
 }
 
+TEST_CASE("among some of the members a session goes where it would go if the others were not there",
+          "[consistent_hash]") {
+    const Members members = uneven_members(GENERATE(5U, 40U));
+    ConsistentHash hash = hash_of(members);
+    const auto check = [&](auto may) {
+        Members there;
+        for (std::size_t i = 0; i < members.size(); ++i)
+            if (may(i)) there.push_back(members[i]);
+        std::size_t different = 0;
+        for (std::uint64_t n = 0; n < 1000; ++n) {
+            const auto place = hash.place_among(session_id(n), may).value();
+            different += members[place].name != there[winner_by_definition(there, session_id(n))].name;
+        }
+        CHECK(different == 0);
+    };
+    check([](std::size_t) { return true; });
+    check([](std::size_t i) { return i != 0; });
+    check([](std::size_t i) { return i % 2 == 1; });
+    check([](std::size_t i) { return i == 4; });
+    check([](std::size_t i) { return i != 2 && i != 3; });
+    CHECK_FALSE(hash.place_among("12345", [](std::size_t) { return false; }));
+    CHECK_FALSE(ConsistentHash().place_among("12345", [](std::size_t) { return true; }));
+}
+
+TEST_CASE("a place among some is not remembered as the place of a session", "[consistent_hash]") {
+    const Members members = equal_members(ConsistentHash::max_uncached + 1);
+    ConsistentHash hash = hash_of(members);
+    std::size_t different = 0;
+    for (std::uint64_t n = 0; n < 1000; ++n) {
+        const std::string id = session_id(n);
+        const auto place = hash.place(id);
+        const auto next = hash.place_among(id, [&](std::size_t i) { return i != place; });
+        different += next == place || hash.place(id) != place || place != winner_by_definition(members, id);
+    }
+    CHECK(hash.has_cache());
+    CHECK(different == 0);
+}
+
 TEST_CASE("without members there is no place for a session, with one there is one", "[consistent_hash]") {
     ConsistentHash hash;
     CHECK_FALSE(hash.place("12345"));

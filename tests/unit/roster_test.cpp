@@ -201,6 +201,20 @@ TEST_CASE("the rotation is built when it is first asked for, by a ticket or what
     CHECK_FALSE(nobody.has_rotation());
 }
 
+TEST_CASE("the picks of the rotation are places among the eligible workers", "[roster]") {
+    Roster roster({down(serving("a", 300)), serving("b", 500), draining(serving("c", 700)), serving("d", 100),
+                   serving("e", 100)});
+    Roster another(roster.workers());
+    std::atomic<std::uint64_t> next{0};
+    Tickets tickets(next);
+    CHECK(roster.rotation().cycle() == 7);
+    CHECK(roster.has_rotation());
+    for (std::uint64_t ticket = 0; ticket < 20; ++ticket)
+        CHECK(roster.eligible()[roster.rotation().pick(ticket)] == another.by_rotation(tickets));
+    CHECK(&roster.rotation() == &roster.rotation());
+    CHECK(Roster({}).rotation().cycle() == 0);
+}
+
 TEST_CASE("if nobody is eligible, nobody is chosen and no ticket is drawn", "[roster]") {
     Roster roster({down(serving("a")), draining(serving("b"))});
     std::atomic<std::uint64_t> next{0};
@@ -244,6 +258,28 @@ TEST_CASE("consistent hashing places sessions on eligible workers only, and move
         moved += old_place != new_place;
     }
     CHECK(moved > 800);  // of 1,000 that it is due
+}
+
+TEST_CASE("among some workers a session goes where it would go if the others could not serve", "[roster]") {
+    // The indices are those of all workers, also behind ones that are not eligible.
+    const std::vector<Worker> workers = {down(serving("x")), serving("a"),           standby(serving("y")),
+                                         serving("b", 300),  draining(serving("z")), serving("c")};
+    const Roster roster(workers);
+    Roster all(workers);
+    for (std::uint64_t n = 0; n < 200; ++n) {
+        const std::string id = session_id(n);
+        CHECK(roster.by_hash_among(id, [](std::size_t) { return true; }) == all.by_hash(id));
+        for (const std::size_t left_out : {1U, 3U, 5U}) {
+            std::vector<Worker> fewer = workers;
+            fewer[left_out] = down(fewer[left_out]);
+            const auto worker = roster.by_hash_among(id, [&](std::size_t index) { return index != left_out; });
+            CHECK(worker == Roster(fewer).by_hash(id));
+        }
+        CHECK(roster.by_hash_among(id, [](std::size_t index) { return index == 5; }) == 5);
+    }
+    const auto is_not_eligible = [](std::size_t index) { return index % 2 == 0; };
+    CHECK_FALSE(roster.by_hash_among("12345", is_not_eligible));
+    CHECK_FALSE(Roster({}).by_hash_among("12345", [](std::size_t) { return true; }));
 }
 
 TEST_CASE("consistent hashing goes by routes, else URLs: not by the order of workers", "[roster]") {
