@@ -68,6 +68,10 @@ public:
             key_ = address;
             return;
         }
+        if (claims.is_all_id) {
+            key_ = session.id;
+            return;
+        }
         const std::string_view known_id = session.worker ? session.id : std::string_view();
         const PlacementKey key = placement_key(session.value, known_id, rules.separator);
         key_ = key.id;
@@ -194,7 +198,9 @@ Session read_session(std::string_view name, std::string_view value, char separat
 
 Session find_session(const Claims& claims, const Rules& rules, const Roster& roster) noexcept {
     const auto read = [&](std::size_t i) {
-        return read_session(claims.session_name, claims.sessions[i], rules.separator, roster);
+        const std::string_view name = claims.session_name, value = claims.sessions[i];
+        if (claims.is_all_id) return Session{name, value, value, {}, std::nullopt};
+        return read_session(name, value, rules.separator, roster);
     };
     const auto serves = [&](const Session& session) {
         return session.worker && serving(roster, *session.worker, nullptr, anyone);

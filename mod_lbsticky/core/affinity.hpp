@@ -28,10 +28,10 @@ const char* word_for(Affinity affinity) noexcept;
 
 // The session id of a request, and the route in it.
 struct Session {
-    std::string_view name;              // of the cookie or parameter it was found in; empty: the request has no session
-    std::string_view value;             // all of it
-    std::string_view id;                // all of it but separators and routes, if known; empty: it has only a route
-    std::string_view route;             // the longest one that a worker has; else what follows the first separator
+    std::string_view name;   // where it was found: a cookie, parameter, header:…; empty: there is no session
+    std::string_view value;  // all of it
+    std::string_view id;     // all of it but separators and routes, if known; empty: it has only a route
+    std::string_view route;  // the longest one that a worker has; else what follows the first separator
     std::optional<std::size_t> worker;  // the worker with that route, if any; by preference one that can serve
 
     // Known routes that end a value, one behind the other, are a list in order of preference: `ID.node1.node2`. `route`

@@ -29,6 +29,14 @@ void read_name(const RequestText& request, const SessionName& name, ParsingRules
 
 void read_session(const RequestText& request, const Rules& rules, Claims& claims) {
     for (const SessionName& name : rules.names) {
+        if (name.where != Where::cookie_or_url) {
+            const auto value = request.others ? request.others->value_of(name) : std::string_view();
+            if (value.empty()) continue;
+            claims.session_name = name.other;
+            claims.is_all_id = name.where == Where::expression;
+            claims.sessions.add(value);
+            return;
+        }
         // By our own rules first, then by those of the name.
         for (ParsingRules how = ParsingRules::strict;; how = name.rules) {
             read_name(request, name, how, rules.separator, claims);

@@ -21,13 +21,24 @@ struct Rules {
     Limits limits;                              // LBStickyLimit
 };
 
+// Reads what stands neither in a cookie nor in the URL of a request.
+class OtherPlaces {
+public:
+    // The value of a header or an expression; empty if the request has none. Valid as long as the request.
+    virtual std::string_view value_of(const SessionName& name) const noexcept = 0;
+
+protected:
+    ~OtherPlaces() = default;
+};
+
 // The parts of a request in which something is looked for. Views.
 struct RequestText {
     std::string_view cookies;      // the Cookie header, empty where there is none
     std::string_view url;          // as the client sent it: path and query
     std::string_view proxied_url;  // as it goes to a member: rules may have put a session id into it
     std::string_view client_address;
-    std::uint32_t time = 0;  // when it came, in seconds
+    std::uint32_t time = 0;               // when it came, in seconds
+    const OtherPlaces* others = nullptr;  // asked for what is configured to stand there; null: nothing does
 };
 
 // The first sixteen values of a name; what comes after them is not looked at, so that no request costs more.
@@ -52,7 +63,8 @@ private:
 
 // What a request says. Views of its text and of the rules.
 struct Claims {
-    std::string_view session_name;    // cookie or parameter in which a session id was found; empty: in none
+    std::string_view session_name;    // where a session id was found (cookie, parameter, header:…); empty: nowhere
+    bool is_all_id = false;           // it is an expression's: no route is in it
     FewValues sessions;               // the values of that name, none of them empty: of a parameter one
     FewValues cookies;                // the values of the balancer's own cookie
     std::string_view client_address;  // stands for the id where a worker is named without one
@@ -60,8 +72,8 @@ struct Claims {
 };
 
 // Reads a request: of the session names the first that is present, the parameter in the URL (that which goes to a
-// member, else that which the client sent) before the cookie. One pass over URLs and header a name; no allocation, no
-// lock. Takes any bytes.
+// member, else that which the client sent) before the cookie. What stands elsewhere is asked for when its turn comes.
+// One pass over URLs and header a name; no allocation, no lock. Takes any bytes.
 Claims read_claims(const RequestText& request, const Rules& rules) noexcept;
 
 }  // namespace lbsticky

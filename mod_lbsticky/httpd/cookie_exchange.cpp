@@ -102,19 +102,31 @@ bool is_deletion(const GivenCookie& cookie, apr_pool_t* pool) noexcept {
     return date != APR_DATE_BAD && date <= apr_time_now();
 }
 
+// The session id that the member gives the client under that name; empty where it takes one away.
+std::optional<std::string_view> id_given_by_member(const request_rec* r, const SessionName& name) {
+    std::optional<std::string_view> given;
+    if (name.where == Where::header) {
+        for_each_header(r, name.behind_word().data(), [&](std::string_view value) { given = value; });
+    } else if (const auto cookie = name.cookie.empty() ? std::nullopt : given_by_member(r, name.cookie)) {
+        given = is_deletion(*cookie, r->pool) ? std::string_view() : cookie->value;
+    }
+    return given;
+}
+
 // Whether the session that the client will have after this response carries no known route.
 bool lacks_route(const request_rec* r, const Decision& decision) {
     Balancer& own = *decision.balancer;
     SessionName from_stickysession;
     for (const SessionName& name : own.session_names(from_stickysession)) {
-        if (const auto given = given_by_member(r, name.cookie)) {
-            if (is_deletion(*given, r->pool)) continue;
+        if (const auto given = id_given_by_member(r, name)) {
+            if (given->empty()) continue;
             const ThreadLock lock(own.httpds);
             const Roster& roster = own.roster.current(apr_time_now(), r->server);  // the request may be old
-            return !read_session(name.cookie, given->value, own.httpds.s->sticky_separator, roster).worker;
+            return !read_session(name.cookie, *given, own.httpds.s->sticky_separator, roster).worker;
         }
         const std::string_view of_request = decision.session.name;
-        if (!of_request.empty() && (of_request == name.cookie || of_request == name.parameter))
+        if (!of_request.empty() &&
+            (of_request == name.cookie || of_request == name.parameter || of_request == name.other))
             return decision.unknown_route();
     }
     return false;

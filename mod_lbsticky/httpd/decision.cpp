@@ -19,6 +19,24 @@ bool can_begin_session(const request_rec* r) noexcept {
     return !r->header_only && r->method_number != M_OPTIONS && r->method_number != M_TRACE;
 }
 
+class HeadersAndExpressions final : public OtherPlaces {
+public:
+    explicit HeadersAndExpressions(request_rec* r) noexcept : r_(r) {}
+
+    std::string_view value_of(const SessionName& name) const noexcept override {
+        if (name.where == Where::expression) {
+            const char* failure = nullptr;
+            const char* value = ap_expr_str_exec(r_, static_cast<const ap_expr_info_t*>(name.compiled), &failure);
+            return failure ? std::string_view() : view(value);
+        }
+        // What is configured ends with a NUL.
+        return view(apr_table_get(r_->headers_in, name.behind_word().data()));
+    }
+
+private:
+    request_rec* r_;
+};
+
 bool is_nearly_known(std::string_view route, const Roster& roster) noexcept {
     for (const Worker& worker : roster.workers())
         if (is_like(route, worker.route)) return true;
@@ -35,7 +53,7 @@ const char* cookie_to_give(const Choice& choice, const Roster& roster, bool outd
 
 }  // namespace
 
-Claims claims_of(const request_rec* r, const Rules& rules, std::string_view cookies) noexcept {
+Claims claims_of(request_rec* r, const Rules& rules, std::string_view cookies) noexcept {
     constexpr std::string_view proxy = "proxy:";
     RequestText text;
     text.cookies = cookies;
@@ -49,6 +67,8 @@ Claims claims_of(const request_rec* r, const Rules& rules, std::string_view cook
             text.proxied_url = apr_pstrcat(r->pool, text.proxied_url.data(), "?", r->args, nullptr);
         if (text.proxied_url.ends_with(text.url)) text.url = {};  // once is enough
     }
+    const HeadersAndExpressions others(r);
+    text.others = &others;
     return read_claims(text, rules);
 }
 

@@ -46,7 +46,7 @@ inline Rules rules_of(const Balancer& own, SessionName& from_stickysession) noex
 
 // What a request says by those rules, valid as long as the request. `cookies` is all of its Cookie headers together.
 // Needs no mutex.
-Claims claims_of(const request_rec* r, const Rules& rules, std::string_view cookies) noexcept;
+Claims claims_of(request_rec* r, const Rules& rules, std::string_view cookies) noexcept;
 
 // Decides; the decision is one that was just made. `failed` are the workers that were asked for this request in vain:
 // they are not asked again, unless nobody else can serve and timeout= says to wait. Needs the balancer's thread mutex.

@@ -19,6 +19,8 @@ extern "C" {
 #include "apr_strings.h"
 }
 
+APLOG_USE_MODULE(lbmethod_sticky);
+
 namespace lbsticky {
 namespace {
 
@@ -44,14 +46,29 @@ const char* set_session(cmd_parms* cmd, void* section, const char* arguments) no
         do {
             const char* argument = ap_getword_conf(cmd->pool, &arguments);
             if (!*argument)
-                return apr_pstrcat(cmd->pool, cmd->cmd->name,
-                                   " takes one or more of NAME or NAME|PARAM (a cookie, a path parameter)", nullptr);
-            const auto name = parse_session_name(argument);
+                return apr_pstrcat(
+                    cmd->pool, cmd->cmd->name,
+                    " takes one or more of NAME or NAME|PARAM (a cookie, a path parameter), header:NAME, "
+                    "\"expr:EXPRESSION\"",
+                    nullptr);
+            // Nobody but the application puts routes into ids.
+            if (ap_cstr_casecmp(argument, "route=given") == 0 && !parsed.empty()) continue;
+            auto name = parse_session_name(argument);
             if (!name)
-                return apr_pstrcat(cmd->pool, cmd->cmd->name, ": '", argument,
-                                   "' is not allowed: NAME or NAME|PARAM, each of letters, digits and any of "
-                                   "!#$%&'+-.^_`~",
-                                   std::strchr(argument, '*') ? "; " : nullptr, no_wildcard, nullptr);
+                return apr_pstrcat(
+                    cmd->pool, cmd->cmd->name, ": '", argument,
+                    "' is not allowed: NAME, NAME|PARAM or header:NAME, each of letters, digits and any of "
+                    "!#$%&'+-.^_`~, or \"expr:EXPRESSION\"",
+                    std::strchr(argument, '*') ? "; " : nullptr, no_wildcard, nullptr);
+            if (name->where == Where::expression) {
+                // What a session is found by is nothing that the response varies by.
+                constexpr unsigned flags = AP_EXPR_FLAG_STRING_RESULT | AP_EXPR_FLAG_DONT_VARY;
+                const char* mistake = nullptr;
+                name->compiled = ap_expr_parse_cmd(cmd, name->behind_word().data(), flags, &mistake, nullptr);
+                if (mistake)
+                    return apr_pstrcat(cmd->pool, cmd->cmd->name, ": '", argument, "' is not allowed: ", mistake,
+                                       nullptr);
+            }
             parsed.push_back(*name);
         } while (*arguments);
         auto& names = static_cast<Settings*>(section)->session_names;
@@ -233,7 +250,7 @@ cmd_func any_function(Function* function) noexcept {
 const command_rec directives[] = {
     AP_INIT_RAW_ARGS("LBStickySession", any_function(set_session), nullptr, anywhere,
                      "where the application's session id stands: one or more of NAME or NAME|PARAM (a cookie, a path "
-                     "parameter)"),
+                     "parameter), header:NAME, \"expr:EXPRESSION\""),
     AP_INIT_RAW_ARGS("LBStickyCookie", any_function(set_own_cookie), nullptr, anywhere,
                      "the balancer's own cookie: NAME, auto or off, then path=, domain=, maxage=, httponly=, secure=, "
                      "samesite=, partitioned=, nocache="),

@@ -118,7 +118,7 @@ void watch_for_sessions(const Decision& decision, const request_rec* r, std::str
     SessionName from_stickysession;
     for (const SessionName& name : decision.balancer->session_names(from_stickysession)) {
         names += (names.empty() ? "" : ", ") + text_of(name);
-        if (like.empty()) like = find_like_cookie(cookies, name.cookie);
+        if (like.empty() && name.where == Where::cookie_or_url) like = find_like_cookie(cookies, name.cookie);
     }
     if ((like.empty() && without < enough) || !notices.is_first_told_of_absence()) return;
     if (!like.empty()) like = "; but there is a cookie " + like;

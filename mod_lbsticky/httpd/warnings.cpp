@@ -78,8 +78,9 @@ void warn_of_routes(const Subject& subject) {
 // Whether LBStickySession names this cookie.
 bool is_session_name(const Settings& settings, std::string_view cookie) {
     const auto& names = settings.session_names;
-    return names && std::any_of(names->begin(), names->end(),
-                                [cookie](const SessionName& name) { return name.cookie == cookie; });
+    return names && std::any_of(names->begin(), names->end(), [cookie](const SessionName& name) {
+               return name.where == Where::cookie_or_url && name.cookie == cookie;
+           });
 }
 
 // Whether a cookie, by its name, is one that applications make for their sessions, not one that only names a member.

@@ -11,9 +11,11 @@ import pytest
 from server import MODULES, Server, cluster
 
 CHARACTERS = "letters, digits and any of !#$%&'+-.^_`~"
+NAMES = f'NAME, NAME|PARAM or header:NAME, each of {CHARACTERS}, or "expr:EXPRESSION"'
 NO_WILDCARD = ("a * stands for nothing here; for a cookie whose name changes, as classic ASP's ASPSESSIONID... does, use "
                "the balancer's own: LBStickyCookie NAME")
-SESSION_NAMES = "LBStickySession takes one or more of NAME or NAME|PARAM (a cookie, a path parameter)"
+SESSION_NAMES = "LBStickySession takes one or more of NAME or NAME|PARAM (a cookie, a path parameter), header:NAME, " \
+                '"expr:EXPRESSION"'
 ON_OR_OFF = ("LBStickyHash takes one argument, whether a session id without a known route is placed by consistent "
              "hashing: on or off")
 A = "http://127.0.0.1:1"
@@ -128,6 +130,14 @@ BAD_NAMES = {
     "LBStickySession A\\B": "A\\\\B",  # httpd writes what could harm a terminal as C does
     "LBStickySession NÄME": "N\\xc3\\x84ME",
     "LBStickySession GOOD A=B": "A=B",
+    "LBStickySession header:": "header:",
+    "LBStickySession header:A:B": "header:A:B",
+    "LBStickySession header:A|B": "header:A|B",
+    "LBStickySession expr:": "expr:",
+    "LBStickySession Header:A": "Header:A",
+    "LBStickySession query:A": "query:A",
+    "LBStickySession route=given": "route=given",
+    "LBStickySession GOOD route=taken": "route=taken",
     "LBStickySession GOOD A|B|C GOOD": "A|B|C",
 }
 
@@ -135,13 +145,19 @@ BAD_NAMES = {
 @pytest.mark.parametrize("line, value", BAD_NAMES.items(), ids=BAD_NAMES)
 def test_httpd_refuses_a_bad_name_of_a_session(written, line, value):
     assert refusal(written(section(line))) == (
-        f"LBStickySession: '{value}' is not allowed: NAME or NAME|PARAM, each of {CHARACTERS}")
+        f"LBStickySession: '{value}' is not allowed: {NAMES}")
 
 
 @pytest.mark.parametrize("value", ["ASPSESSIONID*", "*", "A|B*", "A*|B", "A*B"])
 def test_httpd_refuses_a_name_of_a_session_that_is_meant_as_a_pattern(written, value):
     assert refusal(written(section(f"LBStickySession GOOD {value}"))) == (
-        f"LBStickySession: '{value}' is not allowed: NAME or NAME|PARAM, each of {CHARACTERS}; {NO_WILDCARD}")
+        f"LBStickySession: '{value}' is not allowed: {NAMES}; {NO_WILDCARD}")
+
+
+def test_httpd_refuses_an_expression_with_a_mistake(written):
+    text = refusal(written(section('LBStickySession GOOD "expr:%{REMOTE_USER"')))
+    assert text.startswith("LBStickySession: 'expr:%{REMOTE_USER' is not allowed: ")
+    assert "Parse error" in text or "syntax error" in text
 
 
 @pytest.mark.parametrize("value", ["maybe", "1", "yes", "o", "onn", "on|off", "on,off"])

@@ -256,6 +256,26 @@ TEST_CASE("NAME names both a cookie and a parameter, NAME|PARAM each of them", "
     CHECK_FALSE(parse_session_name(std::string_view("a\0b", 3)));
 }
 
+TEST_CASE("a session id may stand in a header or be what an expression says", "[session]") {
+    struct Row {
+        std::string_view text, behind;
+        Where where;
+    };
+    for (const Row& row : {Row{"header:X-Session", "X-Session", Where::header},
+                           {"expr:%{REMOTE_USER}", "%{REMOTE_USER}", Where::expression},
+                           {"expr:a:b c", "a:b c", Where::expression}}) {
+        CAPTURE(row.text);
+        const auto parsed = parse_session_name(row.text);
+        REQUIRE(parsed);
+        CHECK(parsed->where == row.where);
+        CHECK(parsed->behind_word() == row.behind);
+        CHECK(text_of(*parsed) == row.text);
+    }
+    for (const std::string_view text :
+         {"header:", "header:a:b", "header:a b", "header:a|b", "header:*", "expr:", "Header:a"})
+        CHECK_FALSE(parse_session_name(text));
+}
+
 TEST_CASE("what a session is placed by is the same whether its route is known or not", "[session]") {
     const std::string id32(32, '0');
     struct Row {
