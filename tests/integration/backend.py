@@ -16,6 +16,7 @@ class Backend:
     headers: further headers of its answers, a list of (name, value).
     status:  of its answers.
     gate:    a threading.Event: it answers once this is set.
+    gated:   what the paths begin with of requests that wait for the gate.
     tls:     (file of a certificate, file of its key): it speaks HTTPS.
     unix:    a folder: it listens on a socket there, not on a port.
     """
@@ -30,6 +31,7 @@ class Backend:
         self.status = 200
         self.gate = threading.Event()
         self.gate.set()
+        self.gated = "/"
         self.requests = []  # (method, path, headers)
         self.bodies = []    # of these requests
         self.start()
@@ -50,7 +52,8 @@ class Backend:
             def answer(self):
                 backend.bodies.append(self.read_body())
                 backend.requests.append((self.command, self.path, self.headers))
-                backend.gate.wait(60)
+                if self.path.startswith(backend.gated):
+                    backend.gate.wait(60)
                 body = backend.name.encode()
                 self.send_response(backend.status)
                 for name, value in backend.headers:

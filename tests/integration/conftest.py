@@ -15,7 +15,7 @@ import tempfile
 import pytest
 
 from backend import Backend
-from server import Server, free_port
+from server import Sent, Server, free_port
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -74,7 +74,23 @@ def backends():
 
     yield start
     for backend in started:
+        backend.gate.set()  # or httpd, which is stopped later, would wait for it
         backend.stop()
+
+
+@pytest.fixture
+def send():
+    """send(server, path, curl's arguments, cookie=…): a Sent request. Those that still run at the end are aborted."""
+    sent = []
+
+    def start(server, *arguments, **options):
+        sent.append(Sent(server, *arguments, **options))
+        return sent[-1]
+
+    yield start
+    for request in sent:
+        if request.curl.poll() is None:
+            request.abort()
 
 
 @pytest.fixture

@@ -371,13 +371,18 @@ LogLevel {self.log_level}
 
     # -- requests ------------------------------------------------------------------------------------------------
 
-    def curl(self, path="/", *arguments, cookie=None, url=None):
-        """One request with curl; `arguments` are curl's own. An Answer."""
+    def curl_command(self, path="/", *arguments, cookie=None, url=None):
+        """One request with curl, which prints the response; `arguments` are curl's own."""
         command = ["curl", "--silent", "--show-error", "--include", "--max-time", "60", *arguments]
         if cookie is not None:
             command += ["--cookie", cookie]
+        return command + [(url or self.url) + path]
+
+    def curl(self, path="/", *arguments, cookie=None, url=None):
+        """One request with curl; arguments as for curl_command(). An Answer."""
+        command = self.curl_command(path, *arguments, cookie=cookie, url=url)
         # Output as bytes: those beyond ASCII are kept.
-        result = subprocess.run(command + [(url or self.url) + path], capture_output=True)
+        result = subprocess.run(command, capture_output=True)
         assert result.returncode == 0, f"{command}: {result.stderr.decode(errors='replace')}"
         return Answer(result.stdout.decode("latin-1"))
 
@@ -439,6 +444,23 @@ LogLevel {self.log_level}
         balancers = json.loads(self.curl("/lbsticky-status?format=json").body)["balancers"]
         [report] = [report for report in balancers if (report["name"], report["server"]) == (balancer, server)]
         return report
+
+
+class Sent:
+    """A request that curl makes while the test goes on; arguments as for curl_command()."""
+
+    def __init__(self, server, *arguments, **options):
+        self.curl = subprocess.Popen(server.curl_command(*arguments, **options), stdout=subprocess.PIPE,
+                                     stderr=subprocess.DEVNULL)
+
+    def answer(self):
+        """Waits for it. An Answer; its status is 0 if there is none."""
+        return Answer(self.curl.communicate()[0].decode("latin-1"))
+
+    def abort(self):
+        """The client goes away."""
+        self.curl.kill()
+        self.curl.communicate()
 
 
 class Client:
