@@ -8,18 +8,18 @@ import signal
 import socketserver
 import subprocess
 import threading
-import time
 import xml.etree.ElementTree
 
 import pytest
 
 from server import BACKEND_IS_DOWN, STATUS, cluster, free_port, wait_until, with_routes
-from test_graceful_restart import restart
 from test_protocols import Listener
 from test_state import SERVER_STATUS, TAG, UNAVAILABLE, rows_of
 
 SESSION = "JSESSIONID=12345"
 KILLED = [r"exit signal (Killed|Segmentation fault)"]
+# With room for more processes: mpm_event tells no more than these to end, however many there are.
+ROOM = "MaxRequestWorkers 160\n"
 COLUMNS = {"in_flight": 6, "sessions": 7}  # of the panel
 KEYS = {"in_flight": "InFlight", "sessions": "Sessions"}  # of mod_status
 
@@ -300,18 +300,18 @@ def holders(server):
     return [pid for pid, _, _ in server.choices()]
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM], ids=lambda number: number.name)
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV], ids=lambda number: number.name)
 def test_what_a_process_was_serving_that_is_killed_is_not_in_flight_any_more(httpd, backends, send, number):
     members = gated(backends, 2)
     # A sanitizer would report SIGSEGV as a bug.
     sanitizer = {"ASAN_OPTIONS": f"{os.environ.get('ASAN_OPTIONS', '')}:handle_segv=0"}
-    server = httpd(site(with_routes(members)), processes=4, expected=KILLED, environment=sanitizer)
+    server = httpd(ROOM + site(with_routes(members)), processes=4, expected=KILLED, environment=sanitizer)
     hold(send, server, members[0])
     while len(set(holders(server))) < 2:
         hold(send, server, members[1])
     killed = holders(server)[-1]
     held = collections.Counter(f"node{1 + bool(i)}" for i, pid in enumerate(holders(server)) if pid != killed)
-    assert shown(server, "in_flight") != held
+    assert sum(in_flight(server).values()) == len(holders(server))
     os.kill(killed, number)
     wait_until(lambda: in_flight(server) == held, "those of the killed process are gone", seconds=10)
     assert shown(server, "in_flight") == {"node1": 0, "node2": 0, **held}
@@ -322,7 +322,7 @@ def test_what_a_process_was_serving_that_is_killed_is_not_in_flight_any_more(htt
 
 def test_requests_of_the_generation_before_are_in_flight_until_they_have_ended(httpd, backends, send):
     members = gated(backends, 2)
-    server = httpd(site(with_routes(members)), processes=5)
+    server = httpd(ROOM + site(with_routes(members)), processes=5)
     old = server.children()
     requests = hold(send, server, members[0]) + hold(send, server, members[1])
     for _ in range(2):
@@ -339,7 +339,7 @@ def test_requests_of_the_generation_before_are_in_flight_until_they_have_ended(h
 
 def test_a_process_of_the_generation_before_that_is_killed_takes_its_own_with_it(httpd, backends, send):
     [member] = gated(backends, 1)
-    server = httpd(site(with_routes([member])), processes=4, expected=KILLED)
+    server = httpd(ROOM + site(with_routes([member])), processes=4, expected=KILLED)
     hold(send, server, member)
     old = holders(server)[0]
     server.graceful()
@@ -357,7 +357,7 @@ def test_over_a_graceful_restart_the_numbers_stay_with_their_members(httpd, back
     """Members change their places, one is taken out and others come, while each has requests."""
     members = gated(backends, 5)
     lines = with_routes(members)
-    server = httpd(site(lines[:3], "lbmethod=sticky growth=2"), processes=5)
+    server = httpd(ROOM + site(lines[:3], "lbmethod=sticky growth=2"), processes=5)
     hold(send, server, members[0])
     hold(send, server, members[1])
     hold(send, server, members[2])
@@ -367,7 +367,7 @@ def test_over_a_graceful_restart_the_numbers_stay_with_their_members(httpd, back
                    f"{expected} are in flight")
 
     for order in ([2, 0, 1], [3, 2, 4, 0], [0, 2]):
-        server.configure(site([lines[n] for n in order], "lbmethod=sticky growth=2"))
+        server.configure(ROOM + site([lines[n] for n in order], "lbmethod=sticky growth=2"))
         server.graceful()
         are({f"node{n + 1}": 1 for n in sorted(order) if n < 3})
     members[0].gate.set()
@@ -379,7 +379,7 @@ def test_over_a_graceful_restart_the_numbers_stay_with_their_members(httpd, back
 
 def test_a_member_that_the_manager_adds_has_its_own_number(httpd, backends, send):
     members = gated(backends, 2)
-    server = httpd(site(with_routes(members[:1]), "lbmethod=sticky growth=1"), processes=4)
+    server = httpd(ROOM + site(with_routes(members[:1]), "lbmethod=sticky growth=1"), processes=4)
     server.manager("mycluster", b_wyes="1", b_nwrkr=members[1].url)
     server.manager("mycluster", members[1].url, w_status_D="0", w_wr="node2")
     hold(send, server, members[0])
@@ -393,7 +393,7 @@ def test_a_member_that_the_manager_adds_has_its_own_number(httpd, backends, send
 def test_the_number_is_right_again_where_that_of_httpd_is_not(httpd, backends, send):
     """httpd's Busy keeps for ever what a killed process was serving."""
     [member] = gated(backends, 1)
-    server = httpd(site(with_routes([member])), processes=3, expected=KILLED)
+    server = httpd(ROOM + site(with_routes([member])), processes=3, expected=KILLED)
     hold(send, server, member)
     os.kill(holders(server)[0], signal.SIGKILL)
     all_have_ended(server)
@@ -424,7 +424,7 @@ def test_after_much_traffic_with_killed_processes_and_restarts_and_dead_members_
     [flaky] = backends(1)
     members = [*(f"http://127.0.0.1:{port} route=node{n}" for n, port in enumerate(ports, 1)),
                f"{flaky.url} route=node3 retry=0", f"http://127.0.0.1:{free_port()} route=node4 retry=0"]
-    configuration = site(members)
+    configuration = ROOM + site(members)
     server = httpd(configuration, processes=4, log_level="warn",
                    expected=[*BROKEN_ANSWER, *KILLED, r"AH0\d+: .*(scoreboard|long lost child)"])
     cookies = [None, SESSION, *(f"{SESSION}.node{n}" for n in (1, 2, 3, 4))]
