@@ -18,6 +18,8 @@ SESSION_NAMES = "LBStickySession takes one or more of NAME or NAME|PARAM (a cook
                 '"expr:EXPRESSION"'
 ON_OR_OFF = ("LBStickyHash takes one argument, whether a session id without a known route is placed by consistent "
              "hashing: on or off")
+PLACE = "LBStickyPlace takes one argument, who gets a new session: rotation, busyness or sessions"
+LIMIT = "LBStickyLimit: it takes new=N, all=N or both, N being a number of requests in flight"
 A = "http://127.0.0.1:1"
 B = "http://127.0.0.1:2"
 MYCLUSTER = 'Proxy "balancer://mycluster"'
@@ -66,7 +68,8 @@ def refusal(server):
 
 
 DIRECTIVES = {"LBStickySession": "LBStickySession JSESSIONID", "LBStickyCookie": "LBStickyCookie off",
-              "LBStickySecretFile": "LBStickySecretFile secrets", "LBStickyHash": "LBStickyHash off"}
+              "LBStickySecretFile": "LBStickySecretFile secrets", "LBStickyHash": "LBStickyHash off",
+              "LBStickyPlace": "LBStickyPlace busyness", "LBStickyLimit": "LBStickyLimit new=10 all=20"}
 
 # The sections around the directive, outermost first, as they are written; none is the top of the file.
 OTHER_PLACES = [
@@ -104,7 +107,7 @@ def test_httpd_refuses_a_directive_in_a_location_that_is_proxied_to_a_balancer(w
 
 
 # All but LBStickySession, whose lines add up.
-@pytest.mark.parametrize("directive", ["LBStickyCookie", "LBStickySecretFile", "LBStickyHash"])
+@pytest.mark.parametrize("directive", [name for name in DIRECTIVES if name != "LBStickySession"])
 @pytest.mark.parametrize("between", ["", "LBStickySession S\n", "<IfModule proxy_module>\n"])
 def test_httpd_refuses_a_second_line_of_a_directive_in_one_section(written, secret, directive, between):
     line = DIRECTIVES[directive].replace("secrets", str(secret))
@@ -165,6 +168,36 @@ def test_httpd_refuses_anything_but_on_and_off(written, value):
     assert refusal(written(section(f"LBStickyHash {value}"))) == f"LBStickyHash: '{value}' is not allowed: on or off"
 
 
+@pytest.mark.parametrize("value", ["foo", "busy", "byrequests", "rotation,busyness", "sessions=10", "'busyness '"])
+def test_httpd_refuses_what_no_session_is_placed_by(written, value):
+    assert refusal(written(section(f"LBStickyPlace {value}"))) == (
+        f"LBStickyPlace: '{value.strip(chr(39))}' is not allowed: one of rotation, busyness, sessions")
+
+
+# The directive as it is written, and what of it is not allowed.
+BAD_LIMITS = {
+    **{f"LBStickyLimit {value}": value for value in (
+        "foo=1", "10", "new", "all", "new=", "new=0", "new=-1", "new=+1", "new=x", "new=1x", "new=1.5", "new=0x10",
+        "new=1000001", "all=0", "all=1000001", "all=4294967297", "all=99999999999999999999", "NEW=1", "new:1", "off")},
+    "LBStickyLimit 'new= 1'": "new= 1",
+    "LBStickyLimit new = 1": "new",
+    "LBStickyLimit new=1 all=0": "all=0",
+    "LBStickyLimit all=1 foo=1": "foo=1",
+}
+
+
+@pytest.mark.parametrize("line, value", BAD_LIMITS.items(), ids=BAD_LIMITS)
+def test_httpd_refuses_a_bad_limit(written, line, value):
+    assert refusal(written(section(line))) == (
+        f"LBStickyLimit: '{value}' is not allowed: new=N, all=N, N being a number of requests from 1 to 1000000")
+
+
+@pytest.mark.parametrize("line, value", {"new=1 new=2": "new=2", "all=3 new=1 all=3": "all=3"}.items())
+def test_httpd_refuses_a_limit_that_is_given_twice(written, line, value):
+    assert refusal(written(section(f"LBStickyLimit {line}"))) == (
+        f"LBStickyLimit: '{value}' is not allowed: {value[:4]} stands there already")
+
+
 WRONG_NUMBER = {
     "LBStickySession": SESSION_NAMES,
     'LBStickySession ""': SESSION_NAMES,
@@ -174,6 +207,9 @@ WRONG_NUMBER = {
     "LBStickyHash": ON_OR_OFF,
     'LBStickyHash ""': ON_OR_OFF,
     "LBStickyHash on off": ON_OR_OFF,
+    "LBStickyPlace": PLACE,
+    "LBStickyPlace rotation busyness": PLACE,
+    "LBStickyLimit": LIMIT,
 }
 
 
@@ -251,6 +287,13 @@ GOOD = {
     "on": cluster(A, more="LBStickyHash on"),
     "ON": cluster(A, more="LBStickyHash ON"),
     "Off": cluster(A, more="LBStickyHash Off"),
+    "rotation": cluster(A, more="LBStickyPlace rotation"),
+    "Busyness": cluster(A, more="LBStickyPlace Busyness"),
+    "SESSIONS": cluster(A, more="LBStickyPlace SESSIONS"),
+    "the smallest limit": cluster(A, more="LBStickyLimit new=1"),
+    "the largest limit": cluster(A, more="LBStickyLimit all=1000000"),
+    "both limits": cluster(A, more="LBStickyLimit all=20 new=10"),
+    "a limit for new sessions that is above that for all": cluster(A, more='LBStickyLimit new=20 "all=10"'),
     "directives in other letters": cluster(A, more="lbstickyhash off"),
     "directives before the members": section("LBStickyHash off", f"BalancerMember {A}", "ProxySet lbmethod=sticky"),
     "the method in the section's own line": section(f"BalancerMember {A}", "LBStickyHash off",

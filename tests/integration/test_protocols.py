@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import collections
+import contextlib
 import hashlib
 import os
 import pathlib
@@ -15,7 +16,7 @@ import threading
 import pytest
 import websockets
 
-from server import RESOLVERS, by_either, cluster
+from server import RESOLVERS, STATUS, by_either, cluster, wait_until
 
 SESSION = "JSESSIONID=12345"
 
@@ -251,6 +252,36 @@ def test_a_websocket_and_the_pages_around_it_reach_the_same_member(httpd, backen
         page = server.curl(cookie=cookie).body
         with WebSocket(server, "/chat", cookie) as connection:
             assert connection.ask("hello") == f"{page} hello"
+
+
+@by_either
+@pytest.mark.parametrize("scheme, option, modules", [
+    ("ws", "", ["proxy_wstunnel"]),
+    ("http", "upgrade=websocket", []),
+], ids=["mod_proxy_wstunnel", "mod_proxy_http"])
+@pytest.mark.parametrize("says_good_bye", [True, False], ids=["closed", "cut off"])
+def test_a_websocket_is_in_flight_until_it_has_ended(httpd, websocket_backends, scheme, option, modules, resolver,
+                                                     says_good_bye):
+    members = [f"{scheme}://127.0.0.1:{port} route=node{number} {option}"
+               for number, port in enumerate(websocket_backends(2), 1)]
+    server = httpd(STATUS + cluster(*members, **resolver), modules=modules, processes=3)
+
+    def in_flight():
+        return [worker["in_flight"] for worker in server.report()["workers"]]
+
+    with contextlib.ExitStack() as connections:
+        one, other = (WebSocket(server, cookie=f"{SESSION}.node{n}") for n in (1, 2))
+        if says_good_bye:
+            connections.enter_context(one)
+        assert (one.ask("hello"), other.ask("hello")) == ("backend1 hello", "backend2 hello")
+        assert in_flight() == [1, 1]
+    if not says_good_bye:
+        one.file.close()
+        one.socket.close()
+    wait_until(lambda: in_flight() == [0, 1], "the one has ended, and the other has not")
+    with other:
+        assert other.ask("still here") == "backend2 still here"
+    wait_until(lambda: in_flight() == [0, 0], "both have ended")
 
 
 # -- what clients speak -------------------------------------------------------------------------------------------
