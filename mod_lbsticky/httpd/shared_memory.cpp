@@ -59,8 +59,7 @@ struct Places {
     // A copy of the place, which has activities of its own.
     void keep(const char* name, const Place& place) noexcept {
         auto* kept = static_cast<Place*>(apr_pmemdup(pool, &place, sizeof(place)));
-        kept->activities =
-            static_cast<Activity**>(apr_pmemdup(pool, place.activities, place.slots * sizeof(Activity*)));
+        kept->activities = static_cast<Activity**>(apr_pmemdup(pool, place.activities, place.all().size_bytes()));
         apr_hash_set(by_name, apr_pstrdup(pool, name), APR_HASH_KEY_STRING, kept);
     }
 
