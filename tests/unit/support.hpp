@@ -6,12 +6,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <new>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -155,6 +157,22 @@ private:
     std::size_t stride_;
     SharedMemory memory_;
 };
+
+// Runs work(0, round) and work(1, round) in two threads, which begin each round at the same moment.
+template <typename Work>
+void in_step(std::size_t rounds, const Work& work) {
+    std::atomic<std::size_t> arrived{0};
+    const auto run = [&](std::size_t thread) {
+        for (std::size_t round = 0; round < rounds; ++round) {
+            arrived.fetch_add(1);
+            while (arrived.load() < 2 * (round + 1)) std::this_thread::yield();
+            work(thread, round);
+        }
+    };
+    std::thread other(run, 1);
+    run(0);
+    other.join();
+}
 
 // Runs work(0) … work(count - 1) at once, each in a process of its own. True if all of them succeeded.
 template <typename Work>
