@@ -371,6 +371,20 @@ TEST_CASE("a full worker is passed over", "[placement]") {
     CHECK(balancer.ask_often(Placement::busyness, 4, 10) == "b b b b");
 }
 
+TEST_CASE("the turns of a full worker go to those whose turns come next", "[placement]") {
+    // The turns are a a b a a c a.
+    Loaded balancer({serving("a", 500), serving("b", 100), serving("c", 100)}, {0, 10, 0});
+    CHECK(balancer.ask_often(Placement::rotation, 7, 10) == "a a a a a c a");
+    balancer.activities.serve({0, 0, 10});
+    CHECK(balancer.ask_often(Placement::rotation, 7, 10) == "a a b a a a a");
+}
+
+TEST_CASE("where nearly all are full those that are not share the new sessions", "[placement]") {
+    const Placement by = GENERATE(Placement::rotation, Placement::busyness, Placement::sessions);
+    Loaded balancer(equal_workers(12), {1, 9, 9, 9, 9, 9, 1, 9, 9, 9, 9, 9});
+    CHECK(balancer.chosen(by, 24, 9) == std::vector<int>{12, 0, 0, 0, 0, 0, 12, 0, 0, 0, 0, 0});
+}
+
 TEST_CASE("a limit goes by the load factor", "[placement]") {
     Loaded balancer({serving("a", 100), serving("b", 200)}, {10, 19});
     CHECK(balancer.chosen(Placement::rotation, 30, 10) == std::vector<int>{0, 30});
