@@ -1,5 +1,6 @@
 #include "core/activity.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <type_traits>
 
@@ -22,7 +23,8 @@ bool Activity::claim(std::string_view url) noexcept {
 }
 
 std::uint32_t Activity::sessions(std::uint32_t now) const noexcept {
-    return static_cast<std::uint32_t>(std::lround(sessions_.estimate(slice_at(now))));
+    constexpr double most = 1e9;  // where a sketch is full, its estimate is infinite
+    return static_cast<std::uint32_t>(std::lround(std::min(sessions_.estimate(slice_at(now)), most)));
 }
 
 std::uint32_t Activity::sessions_and_placed(std::uint32_t now) noexcept {

@@ -90,20 +90,23 @@ private:
     std::string_view key_;
 };
 
+// The upper half of the table, which is for those whom the request itself names. Nobody, if none of them may.
+template <typename May>
+std::pair<std::optional<std::size_t>, Affinity> named(const Roster& roster, Choice& choice, May may) noexcept {
+    if (const auto& by_route = choice.session.worker)
+        if (const auto worker = serving(roster, *by_route, &choice, may)) return {worker, Affinity::route};
+    if (const auto& by_cookie = choice.cookie.worker)
+        if (const auto worker = serving(roster, *by_cookie, &choice, may)) return {worker, Affinity::cookie};
+    return {stand_in(roster, choice, may), Affinity::failover};
+}
+
 // The table itself. What it looks at is noted in the choice.
 std::pair<std::optional<std::size_t>, Affinity> decided(const Claims& claims, const Rules& rules, Roster& roster,
                                                         Tickets& tickets, Choice& choice) {
     const Session& session = choice.session;
-    const auto& by_route = session.worker;
-    const auto& by_cookie = choice.cookie.worker;
-
-    if (by_route)
-        if (const auto worker = serving(roster, *by_route, &choice, anyone)) return {worker, Affinity::route};
-    if (by_cookie)
-        if (const auto worker = serving(roster, *by_cookie, &choice, anyone)) return {worker, Affinity::cookie};
-    const bool is_known = by_route || by_cookie;
+    const bool is_known = session.worker || choice.cookie.worker;
     if (is_known) {
-        if (const auto worker = stand_in(roster, choice, anyone)) return {worker, Affinity::failover};
+        if (const auto found = named(roster, choice, anyone); found.first) return found;
         if (rules.nofailover) return {std::nullopt, Affinity::refused};
     } else if (session.id.empty() || !rules.hash) {
         const Placed placed = place(rules.placement, rules.limits.for_new_sessions(), roster, tickets, claims.time);
@@ -121,17 +124,6 @@ std::pair<std::optional<std::size_t>, Affinity> decided(const Claims& claims, co
     return {roster.by_hash(key.text()), Affinity::failover};
 }
 
-// Who would serve the request if only those were there that may: the table once more, but for the rotation.
-template <typename May>
-std::optional<std::size_t> next_best(const Key& key, const Roster& roster, Choice& choice, May may) noexcept {
-    if (const auto& by_route = choice.session.worker)
-        if (const auto worker = serving(roster, *by_route, &choice, may)) return worker;
-    if (const auto& by_cookie = choice.cookie.worker)
-        if (const auto worker = serving(roster, *by_cookie, &choice, may)) return worker;
-    if (const auto worker = stand_in(roster, choice, may)) return worker;
-    return roster.by_hash_among(key.text(), may);
-}
-
 // Sends a request of a session whose worker is full where it would go if that one could not serve; where that leads to
 // a full one too, whichever of the two is less busy.
 void relieve(const Claims& claims, const Rules& rules, const Roster& roster, Choice& choice) {
@@ -139,11 +131,15 @@ void relieve(const Claims& claims, const Rules& rules, const Roster& roster, Cho
     const auto& workers = roster.workers();
     const Key key(claims, rules, choice.session);
 
-    auto other = next_best(key, roster, choice, [&](std::size_t index) {
-        return index != full && !is_full(workers[index], rules.limits.all);
-    });
+    const auto next_best = [&](auto may) {
+        const auto worker = named(roster, choice, may).first;
+        return worker ? worker : roster.by_hash_among(key.text(), may);
+    };
+
+    auto other =
+        next_best([&](std::size_t index) { return index != full && !is_full(workers[index], rules.limits.all); });
     if (!other) {
-        other = next_best(key, roster, choice, [&](std::size_t index) { return index != full; });
+        other = next_best([&](std::size_t index) { return index != full; });
         if (!other || !is_less_busy(workers[*other], workers[full])) return;
     }
     choice.worker = other;

@@ -1,5 +1,7 @@
 #include "core/placement.hpp"
 
+#include <algorithm>
+
 #include "core/activity.hpp"
 
 namespace lbsticky {
@@ -38,7 +40,6 @@ Placed place_by_load(Placement by, std::uint32_t limit, Roster& roster, Tickets&
     if (eligible.empty()) return {};
     const Rotation& rotation = roster.rotation();
     const std::uint64_t ticket = tickets.draw();
-    const std::size_t first = eligible[rotation.pick(ticket)];
 
     const auto& workers = roster.workers();
     struct Candidate {
@@ -50,29 +51,35 @@ Placed place_by_load(Placement by, std::uint32_t limit, Roster& roster, Tickets&
         const bool full = is_full(workers[index], limit);
         return Candidate{index, full, load(full ? Placement::busyness : by, workers[index], now)};
     };
-    const auto is_better = [by](const Candidate& one, const Candidate& other) {
-        if (one.full != other.full) return other.full;
-        return (by != Placement::rotation || one.full) && one.load < other.load;
+    const auto is_better = [](const Candidate& one, const Candidate& other) {
+        return one.full == other.full ? one.load < other.load : other.full;
     };
     const auto is_best = [by](const Candidate& one) {
         return !one.full && (by == Placement::rotation || one.load.amount == 0);
     };
 
-    Candidate best = look_at(first);
+    Candidate best = look_at(eligible[rotation.pick(ticket)]);
     std::optional<std::size_t> other;
     const auto consider = [&](std::size_t index) {
-        if (index == best.worker || index == other) return;
         const Candidate candidate = look_at(index);
         other = index;
-        if (is_better(candidate, best)) {
-            other = best.worker;
-            best = candidate;
-        }
+        if (!is_better(candidate, best)) return;
+        other = best.worker;
+        best = candidate;
     };
-    for (std::uint64_t turn = 1; turn < max_candidates && !is_best(best); ++turn)
-        consider(eligible[rotation.pick(ticket + turn)]);
-    for (std::size_t i = 0; i < eligible.size() && best.full; ++i)
-        consider(eligible[static_cast<std::size_t>((ticket + i) % eligible.size())]);
+    std::array<std::size_t, max_candidates> seen{best.worker};
+    std::size_t count = 1;
+    const std::size_t enough = std::min(max_candidates, eligible.size());
+    for (std::uint64_t turn = 1; turn < max_turns && count < enough && !is_best(best); ++turn) {
+        const std::size_t index = eligible[rotation.pick(ticket + turn)];
+        if (std::find(seen.begin(), seen.begin() + count, index) != seen.begin() + count) continue;
+        seen[count++] = index;
+        consider(index);
+    }
+    for (std::size_t i = 0; i < eligible.size() && best.full; ++i) {
+        const std::size_t index = eligible[static_cast<std::size_t>((ticket + i) % eligible.size())];
+        if (index != best.worker) consider(index);
+    }
     return {best.worker, other};
 }
 

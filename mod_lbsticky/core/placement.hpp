@@ -50,9 +50,9 @@ struct Placed {
 //
 // As the turns are those of an exact rotation, a worker is among the next in proportion to its load factor; of equals
 // the first is chosen, which is rotation again. That the least loaded of a few is nearly as good as that of all is M.
-// Mitzenmacher's result ("The Power of Two Choices in Randomized Load Balancing", 2001). It costs a look at
-// `max_candidates` workers at most, a cache line or two each, with any number of them; it ends at the first that is
-// idle.
+// Mitzenmacher's result ("The Power of Two Choices in Randomized Load Balancing", 2001); with eight a worker that is
+// slow gets hardly more than by a look at all. It costs a look at that many workers at most, a cache line or two each,
+// however many there are; it ends at the first that is idle.
 //
 // A worker that is full is passed over as long as any other eligible one is not: then it costs a look at more of them,
 // at each where nearly all are full. Where all are, the least busy one is chosen.
@@ -64,7 +64,8 @@ inline Placed place(Placement by, std::uint32_t limit, Roster& roster, Tickets& 
     return place_by_load(by, limit, roster, tickets, now);
 }
 
-// How many workers are looked at, as long as one is not full.
-inline constexpr std::uint64_t max_candidates = 4;
+// How many workers are looked at, as long as one is not full; and how many turns, where one of them has most.
+inline constexpr std::size_t max_candidates = 8;
+inline constexpr std::uint64_t max_turns = 32;
 
 }  // namespace lbsticky

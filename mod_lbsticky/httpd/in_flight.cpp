@@ -26,6 +26,8 @@ void InFlight::begin(Activity& activity) noexcept {
 void begin_to_count(apr_pool_t*, server_rec* main_server) noexcept {
     Processes* table = processes();
     if (!table) return;
+    // Where the id of a process that ended unseen is given again.
+    if (const auto left = table->column_of(getpid())) forget_process(*left);
     own_column = table->claim(getpid());
     if (!own_column)
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, main_server,

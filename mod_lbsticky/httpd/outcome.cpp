@@ -97,10 +97,10 @@ std::uint64_t session_hash(const Decision& decision, const request_rec* r) noexc
 }
 
 // Notes that the session of a request is alive on the worker that serves it.
-void note_session(const Decision& decision, Activity& activity, const request_rec* r) noexcept {
-    activity.session_seen(session_hash(decision, r), static_cast<std::uint32_t>(apr_time_sec(r->request_time)));
+void note_session(const Decision& decision, Activity& activity, const request_rec* r, apr_time_t now) noexcept {
+    activity.session_seen(session_hash(decision, r), static_cast<std::uint32_t>(apr_time_sec(now)));
     if (is_sticky(decision.affinity))
-        activity.last_sticky().store(static_cast<std::uint64_t>(r->request_time), std::memory_order_relaxed);
+        activity.last_sticky().store(static_cast<std::uint64_t>(now), std::memory_order_relaxed);
     if (decision.affinity == Affinity::fresh && decision.begins_session) activity.session_placed();
 }
 
@@ -140,7 +140,8 @@ Tally make_known(const Decision& decision, request_rec* r, std::string_view cook
     };
     WorkerTally* chosen = tally_of(decision.worker);
     WorkerTally* wanted = tally_of(decision.moved_from);
-    if (decision.activity) note_session(decision, *decision.activity, r);
+    // Another worker may have had the request for a long time.
+    if (decision.activity) note_session(decision, *decision.activity, r, again ? apr_time_now() : r->request_time);
     if (!again) {
         if (decision.unknown_route()) shared.unknown_routes().fetch_add(1, std::memory_order_relaxed);
         if (decision.unknown_cookie) shared.cookies_unknown().fetch_add(1, std::memory_order_relaxed);

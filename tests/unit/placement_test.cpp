@@ -133,21 +133,24 @@ TEST_CASE("only eligible workers get new sessions, however idle others are", "[p
 // By busyness.
 
 TEST_CASE("by busyness the one of the next turns with the fewest requests in flight is chosen", "[placement]") {
-    Loaded balancer({serving("a"), serving("b"), serving("c"), serving("d"), serving("e"), serving("f")},
-                    {5, 3, 4, 2, 9, 1});
-    // The turns are a b c d, b c d e, c d e f, d e f a, e f a b, f a b c.
-    CHECK(balancer.ask_often(Placement::busyness, 6) == "d d f f f f");
-    balancer.activities.serve({5, 6, 7, 8, 9, 10});
-    CHECK(balancer.ask_often(Placement::busyness, 6) == "a b c a a a");
+    Loaded balancer(equal_workers(10), {9, 9, 5, 3, 4, 2, 9, 9, 9, 1});
+    // Ten turns: of 0 to 7, of 1 to 8, of 2 to 9, and so on.
+    CHECK(balancer.ask_often(Placement::busyness, 6) == "node5 node5 node9 node9 node9 node9");
 }
 
-TEST_CASE("four turns are looked at, not five", "[placement]") {
-    CHECK(max_candidates == 4);
-    Loaded balancer(equal_workers(5), {3, 3, 3, 2, 1});
-    CHECK(balancer.ask_often(Placement::busyness, 1) == "node3");
+TEST_CASE("eight workers are looked at, not nine", "[placement]") {
+    CHECK(max_candidates == 8);
+    Loaded balancer(equal_workers(9), {3, 3, 3, 3, 3, 3, 3, 2, 1});
+    CHECK(balancer.ask_often(Placement::busyness, 1) == "node7");
     balancer.next = 0;
-    balancer.activities.serve({3, 3, 3, 3, 1});
-    CHECK(balancer.ask_often(Placement::busyness, 2) == "node0 node4");
+    balancer.activities.serve({3, 3, 3, 3, 3, 3, 3, 3, 1});
+    CHECK(balancer.ask_often(Placement::busyness, 2) == "node0 node8");
+}
+
+TEST_CASE("workers are looked at, not turns: also one that has few turns", "[placement]") {
+    Loaded balancer({serving("heavy", 1000), serving("light", 100)}, {50, 0});
+    CHECK(balancer.chosen(Placement::busyness, 22)[1] == 22);
+    CHECK(balancer.next == 22);
 }
 
 TEST_CASE("requests in flight count by the load factor", "[placement]") {
