@@ -1,6 +1,6 @@
 """Runs all benchmarks, and writes RESULTS.md and the plots beside this file; with --quick only runs through them.
 
-    bench.py MODULE [--quick] [PART ...]      parts: choice, whole, price (default: all)
+    bench.py MODULE [--quick] [PART ...]      parts: choice, whole, price, outcomes (default: all)
 """
 
 import datetime
@@ -13,11 +13,12 @@ import subprocess
 import sys
 
 import choice
+import outcomes
 import price
 import whole
 
 HERE = pathlib.Path(__file__).resolve().parent
-PARTS = {"choice": choice, "whole": whole, "price": price}
+PARTS = {"choice": choice, "whole": whole, "price": price, "outcomes": outcomes}
 
 
 def machine():

@@ -43,8 +43,8 @@ def configuration(number):
             + balancer("sticky", number, "lbmethod=sticky", f"LBStickySession JSESSIONID\n{sticky}")
             + balancer("down", number, "lbmethod=sticky", f"LBStickySession JSESSIONID\n{sticky}",
                        lambda i: "status=+D" if i == 1 else "")
-            + "".join(balancer(word, number, "lbmethod=sticky", f"LBStickySession JSESSIONID\nLBStickyPlace {word}\n{sticky}")
-                      for word in LOADED)
+            + "".join(balancer(word, number, "lbmethod=sticky",
+                               f"LBStickySession JSESSIONID\nLBStickyPlace {word}\n{sticky}") for word in LOADED)
             + balancer("cookie", number, "lbmethod=sticky", "LBStickyCookie lbsticky"))
 
 

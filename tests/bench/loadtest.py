@@ -138,21 +138,24 @@ def addresses(count):
 class Httpd(Server):
     """httpd as it is run where speed matters: event MPM, a fixed number of threads, nothing loaded that is not used."""
 
+    served = SERVED
+    threads = THREADS
+
     def __init__(self, folder, module, configuration, before=()):
         """module: None for an httpd without it. before: what stands before its command, such as valgrind."""
         self.before = before
         super().__init__(folder, module, configuration, log_level="warn")
 
     def configure(self, configuration):
-        self.modules = SERVED
+        self.modules = self.served
         self.conf_path.write_text(f"""{self.basics()}
 ServerLimit 2
 StartServers 2
-ThreadLimit {THREADS}
-ThreadsPerChild {THREADS}
+ThreadLimit {self.threads}
+ThreadsPerChild {self.threads}
 MinSpareThreads 1
-MaxSpareThreads {2 * THREADS}
-MaxRequestWorkers {2 * THREADS}
+MaxSpareThreads {2 * self.threads}
+MaxRequestWorkers {2 * self.threads}
 MaxConnectionsPerChild 0
 KeepAlive On
 MaxKeepAliveRequests 0

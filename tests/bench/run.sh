@@ -1,9 +1,9 @@
 #!/bin/bash
 # Installs what it needs (Debian packages), builds, and measures; the results are in tests/bench/RESULTS.md, with plots.
-# Nothing else should run on the machine meanwhile; it takes about half an hour.
+# Nothing else should run on the machine meanwhile; it takes about half an hour, and outcomes an hour more.
 #
 #   tests/bench/run.sh              everything
-#   tests/bench/run.sh choice ...   these parts: choice, whole, price
+#   tests/bench/run.sh choice ...   these parts: choice, whole, price, outcomes
 #   tests/bench/run.sh --quick      runs through everything once; the figures, which are worth nothing, go to build/
 set -euo pipefail
 cd "$(dirname "$0")/../.."

@@ -12,7 +12,7 @@ def test_the_benchmarks_run_through():
     results = (ROOT / "build/bench/results/RESULTS.md").read_text()
     assert "failed:" not in results
     for part in ("A choice, in httpd", "Fairness under load", "How cost grows", "Whole requests",
-                 "The price of stickiness"):
+                 "The price of stickiness", "What a placement is worth"):
         assert f"\n## {part}" in results
-    for plot in ("choice", "whole", "price"):
+    for plot in ("choice", "whole", "price", "outcomes", "outcomes-sessions"):
         assert "<svg" in (ROOT / f"build/bench/results/{plot}.svg").read_text()
