@@ -221,8 +221,8 @@ def test_a_request_whose_member_takes_too_long_has_ended(httpd, backends):
 
 def test_a_request_that_nobody_can_serve_is_in_flight_nowhere(httpd, backends):
     a, b = backends(2)
-    server = httpd(site([f"{a.url} route=node1 status=+D", f"{b.url} route=node2 retry=600"], "lbmethod=sticky nofailover=On"),
-                   expected=BACKEND_IS_DOWN + UNAVAILABLE)
+    members = [f"{a.url} route=node1 status=+D", f"{b.url} route=node2 retry=600"]
+    server = httpd(site(members, "lbmethod=sticky nofailover=On"), expected=BACKEND_IS_DOWN + UNAVAILABLE)
     b.stop()
     for cookie in (None, SESSION, f"{SESSION}.node1", f"{SESSION}.node2"):
         assert server.curl(cookie=cookie).status == 503
@@ -406,13 +406,13 @@ def test_the_number_is_right_again_where_that_of_httpd_is_not(httpd, backends, s
 def load(server, count, cookie):
     """The status codes of so many requests; 000 where there was no answer."""
     command = ["curl", "--silent", "--no-progress-meter", "--max-time", "60", "--no-keepalive", "--header",
-               "Connection: close", "--parallel", "--parallel-immediate", "--parallel-max", "6", "--output", "/dev/null",
-               "--write-out", "%{http_code}\n", *(["--cookie", cookie] if cookie else [])]
+               "Connection: close", "--parallel", "--parallel-immediate", "--parallel-max", "6", "--output",
+               "/dev/null", "--write-out", "%{http_code}\n", *(["--cookie", cookie] if cookie else [])]
     result = subprocess.run(command + [f"{server.url}/?n=[1-{count}]"], capture_output=True, text=True)
     return result.stdout.split()
 
 
-# How many requests; by hand some hundred thousand were made.
+# How many requests. By hand it may be some hundred thousand.
 STRESS = int(os.environ.get("LBSTICKY_STRESS", "12000"))
 
 
