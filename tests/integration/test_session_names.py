@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from server import STATUS, by_either, cluster, with_routes
+from server import STATUS, by_either, cluster, wait_until, with_routes
 from test_graceful_restart import restart
 from test_protocols import Ajp, two_responders
 
@@ -141,6 +141,7 @@ def test_requests_of_a_refused_address_are_counted_and_keep_their_cookies(httpd,
         """ + cluster(*with_routes(backends(2))), expected=[r"AH10508", r"AH10415", r"AH\d+: .*control characters"])
     answer = server.curl("/refused", cookie=f"a=1; {OWN}=.node2")
     assert answer.status in (400, 403)
-    assert (server.folder / "access.log").read_text() == f"a=1; {OWN}=.node2\n"
+    # The line is written when the answer is out.
+    wait_until(lambda: (server.folder / "access.log").read_text() == f"a=1; {OWN}=.node2\n", "the log has its line")
     [_, node2] = server.report()["workers"]
     assert node2["requests"]["cookie"] == 1
