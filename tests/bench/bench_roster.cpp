@@ -1,6 +1,7 @@
 // What a roster costs: prints a line "MEMBERS WEIGHTS MILLISECONDS BYTES SHARED" for each number of members, with equal
 // load factors and with arbitrary ones. Milliseconds are the median of 15 builds, each with its rotation; bytes what
-// one takes on the heap; SHARED is what a balancer with so many members takes in shared memory.
+// one takes on the heap; SHARED is what a balancer with so many members takes in shared memory where up to 256 child
+// processes serve it, as with prefork.
 #include <malloc.h>
 
 #include <algorithm>
@@ -11,10 +12,13 @@
 #include <string>
 #include <vector>
 
+#include "core/activity.hpp"
 #include "core/roster.hpp"
 #include "core/shared_state.hpp"
 
 namespace {
+
+constexpr std::size_t columns = 288;
 
 std::vector<lbsticky::Worker> members(std::size_t number, bool arbitrary) {
     std::mt19937 random(1);
@@ -50,7 +54,7 @@ int main() {
             }
             std::nth_element(milliseconds.begin(), milliseconds.begin() + 7, milliseconds.end());
             std::printf("%zu %s %.3f %zu %zu\n", number, arbitrary ? "arbitrary" : "equal", milliseconds[7], bytes,
-                        lbsticky::SharedState::bytes(number));
+                        lbsticky::SharedState::bytes(number) + number * lbsticky::Activity::bytes(columns));
         }
     }
 }
