@@ -15,7 +15,7 @@ namespace lbsticky {
 // Anyone may call anything at any time; times are seconds, at least `window`.
 //
 // Requests in flight: a process counts its own in its own cell. So the number is exact whatever happens to a process:
-// when it has ended, its cell is cleared, and nothing that others counted is touched. The cells of 31 processes are one
+// when it has ended, its cell is cleared, and nothing that others counted is touched. The cells of 31 processes fill a
 // cache line, which is the worker's own.
 class alignas(64) Activity {
 public:

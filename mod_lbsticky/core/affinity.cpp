@@ -92,7 +92,8 @@ private:
 
 // The upper half of the table, which is for those whom the request itself names. Nobody, if none of them may.
 template <typename May>
-std::pair<std::optional<std::size_t>, Affinity> named(const Roster& roster, Choice& choice, May may) noexcept {
+std::pair<std::optional<std::size_t>, Affinity> named_by_request(const Roster& roster, Choice& choice,
+                                                                 May may) noexcept {
     if (const auto& by_route = choice.session.worker)
         if (const auto worker = serving(roster, *by_route, &choice, may)) return {worker, Affinity::route};
     if (const auto& by_cookie = choice.cookie.worker)
@@ -106,7 +107,7 @@ std::pair<std::optional<std::size_t>, Affinity> decided(const Claims& claims, co
     const Session& session = choice.session;
     const bool is_known = session.worker || choice.cookie.worker;
     if (is_known) {
-        if (const auto found = named(roster, choice, anyone); found.first) return found;
+        if (const auto found = named_by_request(roster, choice, anyone); found.first) return found;
         if (rules.nofailover) return {std::nullopt, Affinity::refused};
     } else if (session.id.empty() || !rules.hash) {
         const Placed placed = place(rules.placement, rules.limits.for_new_sessions(), roster, tickets, claims.time);
@@ -132,7 +133,7 @@ void relieve(const Claims& claims, const Rules& rules, const Roster& roster, Cho
     const Key key(claims, rules, choice.session);
 
     const auto next_best = [&](auto may) {
-        const auto worker = named(roster, choice, may).first;
+        const auto worker = named_by_request(roster, choice, may).first;
         return worker ? worker : roster.by_hash_among(key.text(), may);
     };
 
@@ -144,7 +145,8 @@ void relieve(const Claims& claims, const Rules& rules, const Roster& roster, Cho
     }
     choice.worker = other;
     choice.other = full;
-    choice.affinity = Affinity::overload;
+    // Who failed over has no home to come back to with the next request.
+    if (choice.affinity != Affinity::failover) choice.affinity = Affinity::overload;
 }
 
 }  // namespace

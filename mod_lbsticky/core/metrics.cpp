@@ -127,7 +127,8 @@ std::string exposition(std::span<const BalancerReport> balancers, std::string_vi
     out.each_worker([&](const std::string& labels, const BalancerReport&, const WorkerReport& worker) {
         out.sample(labels, std::to_string(worker.in_flight));
     });
-    out.family("lbsticky_sessions", "gauge", "Sessions that a worker served in the last ten minutes, estimated.");
+    out.family("lbsticky_sessions", "gauge",
+               "Sessions that a worker served in the last ten to fifteen minutes, estimated.");
     out.each_worker([&](const std::string& labels, const BalancerReport&, const WorkerReport& worker) {
         out.sample(labels, std::to_string(worker.sessions));
     });

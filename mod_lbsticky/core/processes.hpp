@@ -43,6 +43,9 @@ public:
         return std::nullopt;
     }
 
+    // The process that has a column; 0: none.
+    std::int64_t owner(std::uint16_t column) const noexcept { return owners()[column].load(); }
+
     // Gives a column away. What its process counted in it must be cleared before.
     void release(std::uint16_t column) noexcept { owners()[column].store(0); }
 

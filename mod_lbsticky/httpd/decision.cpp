@@ -107,6 +107,7 @@ void decide(Decision& decision, Balancer& own, const Claims& claims, const Rules
         decision.activity = roster->workers()[*choice.worker].activity;
     }
     if (choice.other) decision.other = live.worker(*choice.other);
+    if (choice.affinity == Affinity::overload) decision.home_activity = roster->workers()[*choice.other].activity;
     decision.affinity = choice.affinity;
     decision.session = choice.session;
     if (const auto moved_from = choice.moved_from()) decision.moved_from = live.worker(*moved_from);

@@ -16,6 +16,7 @@ struct Decision {
     Affinity affinity = Affinity::fresh;
     Session session;
     Activity* activity = nullptr;        // of the worker; null: nobody knows it
+    Activity* home_activity = nullptr;   // of the worker whose session is served elsewhere for this request (overload)
     proxy_worker* moved_from = nullptr;  // whom the request wanted and could not have
     proxy_worker* other = nullptr;       // whom the worker was preferred to, by their load
     const char* cookie = nullptr;  // the value of the balancer's own cookie that the client lacks; null: it lacks none

@@ -1,6 +1,7 @@
 #include "httpd/live_roster.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 #include "httpd/mod_proxy_functions.hpp"
 
@@ -55,7 +56,8 @@ bool still_reads(const proxy_worker& worker, const Worker& reading) noexcept {
 }
 
 bool by_slot(const proxy_worker* a, const proxy_worker* b) noexcept {
-    return a->s->index < b->s->index;
+    if (a->s->index != b->s->index) return a->s->index < b->s->index;
+    return std::strcmp(a->s->name, b->s->name) < 0;
 }
 
 }  // namespace
@@ -100,8 +102,7 @@ Roster& LiveRoster::read_again(server_rec* server) {
             shared_.claim(slot, url_of(*workers[i]->s));
             statuses.push_back(status_of(*workers[i]));
             readings.push_back(reading_of(*workers[i], statuses.back()));
-            Activity* activity = slot < activities_.size() ? activities_[slot] : nullptr;
-            if (activity && activity->claim(readings.back().url)) readings.back().activity = activity;
+            readings.back().activity = activity_of(slot, readings.back().url);
             if (cookies_) readings.back().cookies = cookies_->of(readings.back());
             if (!readings.back().usable || readings.back().draining) out_of_service.push_back(i);
         }
@@ -114,6 +115,14 @@ Roster& LiveRoster::read_again(server_rec* server) {
     }
     generation_ = generation;
     return *roster_;
+}
+
+Activity* LiveRoster::activity_of(std::size_t slot, std::string_view url) const noexcept {
+    if (slot < activities_.size() && activities_[slot] && activities_[slot]->claim(url)) return activities_[slot];
+    // Copies of a balancer may have given the slot to a worker each: all processes look for another in the same order.
+    for (std::size_t i = activities_.size(); i-- > 0;)
+        if (activities_[i] && activities_[i]->claim(url)) return activities_[i];
+    return nullptr;
 }
 
 bool LiveRoster::still_true(const Choice& choice, server_rec* server) noexcept {

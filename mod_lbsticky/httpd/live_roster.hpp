@@ -53,6 +53,7 @@ public:
 
 private:
     bool somebody_may_be_back() noexcept;
+    Activity* activity_of(std::size_t slot, std::string_view url) const noexcept;
 
     proxy_balancer& balancer_;
     SharedState& shared_;

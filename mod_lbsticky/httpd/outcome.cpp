@@ -99,8 +99,8 @@ std::uint64_t session_hash(const Decision& decision, const request_rec* r) noexc
 // Notes that the session of a request is alive on the worker that serves it.
 void note_session(const Decision& decision, Activity& activity, const request_rec* r, apr_time_t now) noexcept {
     activity.session_seen(session_hash(decision, r), static_cast<std::uint32_t>(apr_time_sec(now)));
-    if (is_sticky(decision.affinity))
-        activity.last_sticky().store(static_cast<std::uint64_t>(now), std::memory_order_relaxed);
+    Activity* home = is_sticky(decision.affinity) ? &activity : decision.home_activity;
+    if (home) home->last_sticky().store(static_cast<std::uint64_t>(now), std::memory_order_relaxed);
     if (decision.affinity == Affinity::fresh && decision.begins_session) activity.session_placed();
 }
 

@@ -79,6 +79,8 @@ int Request::choose_worker(Balancer& own, proxy_worker** worker, request_rec* r,
     const Rules rules = rules_of(own, from_stickysession);
     const Claims claims = claims_of(r, rules, cookies);
 
+    claims_ = &claims;
+
     // Decide. What fails here fails for the finder too, which has an answer to that.
     proxy_balancer* seen = &own.httpds;
     guarded(
@@ -93,6 +95,8 @@ int Request::choose_worker(Balancer& own, proxy_worker** worker, request_rec* r,
     // Refuse, or hand over: the rest is mod_proxy_balancer's business.
     const bool refused = decision_ && decision_->affinity == Affinity::refused;
     const int status = refused ? refuse(*decision_, r) : mod_proxy.run_pre_request(worker, &seen, r, conf, url);
+
+    claims_ = nullptr;
 
     // Make known.
     if (decision_) {
@@ -114,8 +118,10 @@ proxy_worker* Request::hand_out(Balancer& own, request_rec* r) {
     if (!is_waiting) {
         SessionName from_stickysession;
         const Rules rules = rules_of(own, from_stickysession);
-        const Claims claims = claims_of(r, rules, view(cookie_.all_cookies(r)));
-        decide(decision_.emplace(), own, claims, rules, failed(), r);
+        const auto decide_by = [&](const Claims& claims) {
+            decide(decision_.emplace(), own, claims, rules, failed(), r);
+        };
+        claims_ ? decide_by(*claims_) : decide_by(claims_of(r, rules, view(cookie_.all_cookies(r))));
     }
     decision_->handed_out = true;
     return decision_->worker;

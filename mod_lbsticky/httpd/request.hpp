@@ -43,6 +43,7 @@ private:
     }
 
     apr_array_header_t* failed_ = nullptr;  // the workers that were asked for this request, in vain
+    const Claims* claims_ = nullptr;        // as long as mod_proxy_balancer is asked
     std::optional<Decision> decision_;
     CookieExchange cookie_;
     Tally tally_;

@@ -28,6 +28,7 @@ namespace {
 struct Place {
     SharedState* state;
     std::size_t slots;
+    bool is_copy;           // another balancer has the same activities
     Activity** activities;  // one a slot
     bool was_unused;        // no balancer had this name at the last start
 
@@ -84,6 +85,8 @@ struct Remembered {
     SessionKey key;
 };
 
+// The number changes with the layout of anything that is remembered or shared: a graceful restart may load another
+// version of this module.
 constexpr const char* remembered_key = "lbmethod_sticky: memory 2";
 
 // Zeros, shared with the children to come. Throws std::runtime_error.
@@ -93,14 +96,15 @@ void* map_memory(std::size_t size) {
     return mapping;
 }
 
-// As many columns as httpd may have children, and some for those of the last generation that are still at work. The
-// number is that of the first start: ServerLimit does not change with a graceful restart.
+// As many columns as httpd may have children, and some for those that have ended and were not reaped yet; with what
+// stands before them they fill cache lines. The number is that of the first start: ServerLimit does not change with a
+// graceful restart.
 Processes* make_processes() {
     int children = 0;
     ap_mpm_query(AP_MPMQ_HARD_LIMIT_DAEMONS, &children);
-    constexpr int extra = 16;
-    constexpr int line = 32;  // columns
-    const int columns = std::clamp((children + extra + line - 1) / line * line, line, 65504);
+    constexpr int extra = 15;
+    constexpr int line = 32;  // cells
+    const int columns = std::clamp((children + extra + line) / line * line, line, 65504) - 1;
     const auto number = static_cast<std::uint16_t>(columns);
     return Processes::create(map_memory(Processes::bytes(number)), number);
 }
@@ -111,9 +115,18 @@ Remembered& remembered(apr_pool_t* process) {
         Processes* processes = make_processes();
         known = static_cast<Remembered*>(ap_retained_data_create(remembered_key, sizeof(Remembered)));
         *known = {make_places(process), processes, {}};
-        apr_generate_random_bytes(known->key.data(), known->key.size());
+        if (apr_generate_random_bytes(known->key.data(), known->key.size()) != APR_SUCCESS)
+            throw std::runtime_error("no random bytes");
     }
     return *known;
+}
+
+// Forgets processes that ended while this module was not loaded.
+void forget_ended(const Processes& processes) noexcept {
+    for (std::uint16_t column = 0; column < processes.columns(); ++column) {
+        const auto owner = static_cast<pid_t>(processes.owner(column));
+        if (owner != 0 && kill(owner, 0) != 0 && errno == ESRCH) forget_process(column);
+    }
 }
 
 std::size_t slots_of(const proxy_balancer& balancer) noexcept {
@@ -228,6 +241,7 @@ void unmap_unused(const Places& old, Places& current) {
 
 std::vector<SharedMemory> shared_memory_for(std::span<proxy_balancer* const> balancers, server_rec* main_server) {
     Remembered& before = remembered(main_server->process->pool);
+    forget_ended(*before.processes);
     const Places& old = before.places;
     Places current = make_places(main_server->process->pool);
 
@@ -250,6 +264,7 @@ std::vector<SharedMemory> shared_memory_for(std::span<proxy_balancer* const> bal
             });
 
     std::vector<SharedMemory> memory;
+    std::set<const void*> kept;
     for (const Plan& plan : plans) {
         static SharedState missing;
         if (!plan.state) {
@@ -257,14 +272,15 @@ std::vector<SharedMemory> shared_memory_for(std::span<proxy_balancer* const> bal
             continue;
         }
         const char* name = plan.balancer->s->sname;
-        current.keep(name, {plan.state, slots_of(*plan.balancer), plan.activities->data(), false});
+        const bool is_copy = !kept.insert(plan.activities).second;
+        current.keep(name, {plan.state, slots_of(*plan.balancer), is_copy, plan.activities->data(), false});
         memory.push_back({plan.state, current.find(name)->all(), &before.key});
     }
 
     // Keeps the state of a balancer that was taken out for one more start: whoever puts it back then finds its counts.
     old.for_each([&](const char* name, const Place& place) {
         if (!place.was_unused && !current.find(name))
-            current.keep(name, {place.state, place.slots, place.activities, true});
+            current.keep(name, {place.state, place.slots, place.is_copy, place.activities, true});
     });
     unmap_unused(old, current);
     apr_pool_destroy(old.pool);
@@ -281,6 +297,7 @@ void forget_process(std::uint16_t column) noexcept {
     auto* known = static_cast<Remembered*>(ap_retained_data_get(remembered_key));
     if (!known) return;
     known->places.for_each([column](const char*, const Place& place) {
+        if (place.is_copy) return;
         for (Activity* activity : place.all())
             if (activity) activity->clear(column);
     });

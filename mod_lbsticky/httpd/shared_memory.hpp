@@ -12,8 +12,8 @@
 
 namespace lbsticky {
 
-// Random bytes by which sessions are hashed that are counted. Nobody outside knows them, so that nobody can make
-// session ids that spoil the count. XXH3 calls it its secret: 136 bytes at least.
+// Random bytes by which sessions are hashed that are counted. Nobody outside knows them, so that nobody can make a few
+// session ids that count as millions. XXH3 calls it its secret: 136 bytes at least.
 using SessionKey = std::array<unsigned char, 192>;
 
 // What processes share about one balancer.
@@ -32,7 +32,7 @@ struct SharedMemory {
 // uses any more is given back.
 //
 // A balancer of another method has memory too, since its method can be changed in balancer-manager when there are
-// children, which could not share new memory; it costs nothing before it is used. Where there is none for those, their
+// children, which could not share new memory. Where there is none for those, their
 // states are not intact(), and a warning says so; where there is none for the others, throws std::runtime_error. Throws
 // std::bad_alloc.
 //

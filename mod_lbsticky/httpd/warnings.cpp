@@ -48,7 +48,12 @@ void warn_of_routes(const Subject& subject) {
     const Settings& settings = subject.settings;
     // The balancer's own cookie names a member without a route by an id; a session id cannot.
     const bool cookie_off = settings.cookie && settings.cookie->given == CookieSettings::Given::never;
-    const bool only_session_ids = cookie_off && (settings.session_names || *balancer.s->sticky);
+    const auto& names = settings.session_names;
+    const bool may_have_routes =
+        names ? std::any_of(names->begin(), names->end(),
+                            [](const SessionName& name) { return name.where != Where::expression; })
+              : *balancer.s->sticky != '\0';
+    const bool only_session_ids = cookie_off && may_have_routes;
     std::unordered_map<std::string_view, std::string> by_route;
     int without_route = 0;
     std::string first_without_route;

@@ -390,6 +390,27 @@ def test_a_member_that_the_manager_adds_has_its_own_number(httpd, backends, send
     all_have_ended(server)
 
 
+def test_members_that_two_virtual_hosts_managers_add_have_a_number_each(httpd, backends, send):
+    """Each copy of a balancer gives the next slot to its own."""
+    first, *added = gated(backends, 3)
+    port = free_port()
+    host = (f"Listen 127.0.0.1:{port}\n<VirtualHost 127.0.0.1:{port}>\nServerName other.example\n"
+            "ProxyPass /balancer-manager !\nProxyPass /lbsticky-status !\nProxyPass / balancer://mycluster/\n"
+            "</VirtualHost>\n")
+    server = httpd(ROOM + site(with_routes([first]), "lbmethod=sticky growth=2") + host, processes=1)
+    for at, member, times in ((server, added[0], 1), (server.at(port), added[1], 2)):
+        at.manager("mycluster", b_wyes="1", b_nwrkr=member.url)
+        at.manager("mycluster", member.url, w_status_D="0", w_wr=member.name.replace("backend", "node"))
+        hold(send, at, member, times=times)
+    told = server.curl("/lbsticky-status").body
+    for member, number in zip(added, (1, 2), strict=True):
+        numbers = re.findall(rf'^lbsticky_in_flight{{.*worker="{member.url}"}} (\d+)$', told, re.MULTILINE)
+        assert numbers and set(numbers) == {str(number)}
+    for member in added:
+        member.gate.set()
+    all_have_ended(server)
+
+
 def test_the_number_is_right_again_where_that_of_httpd_is_not(httpd, backends, send):
     """httpd's Busy keeps for ever what a killed process was serving."""
     [member] = gated(backends, 1)

@@ -159,8 +159,10 @@ def test_a_failover_passes_over_who_is_full(three, send):
     [full] = [member for member in members if member.name == first.body]
     [other] = [member for member in members[1:] if member is not full]
     fill(send, server, full)
-    assert told(server.curl(cookie=f"{SESSION}.node1")) == (other.name, "overload", None, [])
+    assert told(server.curl(cookie=f"{SESSION}.node1")) == (other.name, "failover", "1", [])
     assert members_in_log(server) == (other.url, full.url)
+    counts = {worker["route"]: worker["moved_away"] for worker in server.report()["workers"]}
+    assert counts == {"node1": 2, "node2": 0, "node3": 0}  # it belongs to node1, whoever is full
 
 
 def test_a_failover_after_an_attempt_in_vain_passes_over_who_is_full(httpd, backends, send):

@@ -98,6 +98,12 @@ def test_users_who_log_in_have_a_member_each(httpd, backends, open_folder):
     assert "session expr:%{REMOTE_USER}=a...(3)" in server.log()
 
 
+def test_members_need_no_routes_where_an_expression_places_requests(httpd, backends):
+    [member] = backends(1)
+    server = httpd(cluster(member.url, more=USER))
+    assert server.curl("/").body == member.name and "have no route=" not in server.log()
+
+
 def test_expressions_leave_no_vary_in_responses(httpd, backends):
     server = httpd(STATUS + cluster(*with_routes(backends(2)), more='LBStickySession "expr:%{HTTP:X-User}"'))
     assert server.curl("/", *with_session("ann", "X-User")).header("Vary") is None

@@ -1,5 +1,7 @@
 """What the README and the examples show beside balancers, taken from there as it stands, does what is said of it."""
 
+import re
+
 import pytest
 
 from server import cluster, with_routes
@@ -21,11 +23,11 @@ def test_a_cookie_of_haproxys_with_dates_is_understood(httpd, backends, cookie):
         assert (answer.body, answer.affinity, answer.set_cookies) == ("backend2", "cookie", [])
 
 
-@pytest.mark.parametrize("verb", ["append", "add"])
-def test_requests_stick_by_a_header_that_is_made_a_cookie(httpd, backends, verb):
-    server = httpd(recipe("RequestHeader append").replace("append", verb)
-                   + cluster(*with_routes(backends(3)), more="LBStickySession tenant\nLBStickyCookie off"))
-    for tenant in ("acme", "beta", "gamma", "delta"):
+def test_requests_stick_by_a_header_that_an_expression_names(httpd, backends):
+    [row] = re.findall(r"^\| nginx `hash \$http_x_tenant consistent`.*\| `(.*)` and `(.*)` \|$",
+                       README.read_text(), re.MULTILINE)
+    server = httpd(cluster(*with_routes(backends(3)), more="\n".join(row)))
+    for tenant in ("acme", "acme.eu", "gamma.node1", "delta"):
         answers = [server.curl("/", "--header", f"X-Tenant: {tenant}", cookie=cookie) for cookie in (None, "a=b", "c=d")]
         assert [(answer.body, answer.affinity) for answer in answers] == [(answers[0].body, "hash")] * 3
     assert server.curl(cookie="a=b").affinity == "new"

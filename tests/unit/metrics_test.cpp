@@ -70,7 +70,7 @@ lbsticky_weight_ratio{balancer="shop",worker="http://10.0.0.3:8080"} 0.25
 lbsticky_in_flight{balancer="shop",worker="http://10.0.0.1:8080"} 5
 lbsticky_in_flight{balancer="shop",worker="http://10.0.0.2:8080"} 0
 lbsticky_in_flight{balancer="shop",worker="http://10.0.0.3:8080"} 0
-# HELP lbsticky_sessions Sessions that a worker served in the last ten minutes, estimated.
+# HELP lbsticky_sessions Sessions that a worker served in the last ten to fifteen minutes, estimated.
 # TYPE lbsticky_sessions gauge
 lbsticky_sessions{balancer="shop",worker="http://10.0.0.1:8080"} 1234
 lbsticky_sessions{balancer="shop",worker="http://10.0.0.2:8080"} 1
@@ -155,7 +155,7 @@ lbsticky_weight_ratio{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\
 # HELP lbsticky_in_flight Requests that a worker is serving now, in all child processes.
 # TYPE lbsticky_in_flight gauge
 lbsticky_in_flight{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\""} 0
-# HELP lbsticky_sessions Sessions that a worker served in the last ten minutes, estimated.
+# HELP lbsticky_sessions Sessions that a worker served in the last ten to fifteen minutes, estimated.
 # TYPE lbsticky_sessions gauge
 lbsticky_sessions{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\""} 0
 # HELP lbsticky_last_sticky_request_age_seconds Time since the last request of a session that belongs to the worker; +Inf if there was none.
