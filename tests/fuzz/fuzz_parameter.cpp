@@ -69,6 +69,18 @@ void check_candidates(std::string_view value, char separator) {
 
 void check_session_name(std::string_view text) {
     const auto names = parse_session_name(text);
+    for (const auto& [word, where] : where_words) {
+        if (!text.starts_with(word)) continue;
+        const std::string_view rest = text.substr(word.size());
+        const bool is_name = is_cookie_name(rest) && rest.find_first_of("|*") == rest.npos;
+        require(names.has_value() == (where == Where::header ? is_name : !rest.empty()),
+                "behind a word stands a name, or anything for an expression");
+        if (!names) return;
+        require(names->where == where && names->behind_word() == rest, "it is told from the word");
+        require(lies_in(names->other, text) && names->cookie.empty() && names->parameter.empty(),
+                "what stands elsewhere is no cookie");
+        return;
+    }
     const auto bar = text.find('|');
     const std::string_view cookie = text.substr(0, bar);
     const std::string_view parameter = bar == text.npos ? text : text.substr(bar + 1);
