@@ -21,7 +21,10 @@ Load busyness(const Worker& worker) noexcept {
 
 Load load(Placement by, const Worker& worker, std::uint32_t now) noexcept {
     if (by != Placement::sessions) return busyness(worker);
-    return {worker.activity ? worker.activity->sessions_and_placed(now) : 0U, worker.factor};
+    if (!worker.activity) return {0, worker.factor};
+    // A request in flight may be that of a session which nobody has counted: without it a worker that answers nobody
+    // would seem to have ever fewer.
+    return {std::uint64_t{worker.activity->sessions_and_placed(now)} + worker.activity->in_flight(), worker.factor};
 }
 
 }  // namespace

@@ -46,7 +46,7 @@ struct Placed {
 //
 //   rotation   the worker whose turn it is
 //   busyness   of those whose turn comes next, the one with the fewest requests in flight for its load factor
-//   sessions   of those, the one with the fewest sessions alive
+//   sessions   of those, the one with the fewest sessions alive, requests in flight added to them
 //
 // As the turns are those of an exact rotation, a worker is among the next in proportion to its load factor; of equals
 // the first is chosen, which is rotation again. That the least loaded of a few is nearly as good as that of all is M.

@@ -257,12 +257,14 @@ TEST_CASE("all requests in flight are spread by load factors where all are equal
 // By sessions.
 
 TEST_CASE("by sessions the one of the next turns with the fewest sessions alive is chosen", "[placement]") {
-    Loaded balancer(abcd, {0, 90, 0, 0});
+    Loaded balancer(abcd, {0, 10, 0, 0});
     balancer.see_sessions(0, 0, 60);
-    balancer.see_sessions(1, 100, 20);  // busy, but that does not count
+    balancer.see_sessions(1, 100, 20);
     balancer.see_sessions(2, 200, 40);
     balancer.see_sessions(3, 300, 80);
     CHECK(balancer.ask_often(Placement::sessions, 8) == "b b b b b b b b");
+    balancer.activities.serve({0, 90, 0, 0});  // these are of sessions that nobody has counted
+    CHECK(balancer.ask_often(Placement::sessions, 4) == "c c c c");
     CHECK(balancer.place(Placement::sessions, 0, noon + 3 * Activity::window).worker == 0);  // none is alive any more
 }
 
