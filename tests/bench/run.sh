@@ -1,6 +1,6 @@
 #!/bin/bash
 # Installs what it needs (Debian packages), builds, and measures; the results are in tests/bench/RESULTS.md, with plots.
-# Nothing else should run on the machine meanwhile; it takes about half an hour, and outcomes an hour more.
+# Nothing else should run on the machine meanwhile; it takes half an hour, outcomes an hour and a quarter more.
 #
 #   tests/bench/run.sh              everything
 #   tests/bench/run.sh choice ...   these parts: choice, whole, price, outcomes
