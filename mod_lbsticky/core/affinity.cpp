@@ -23,12 +23,8 @@ std::optional<std::size_t> serving(const Roster& roster, std::size_t named, Choi
 // Of the workers that share a route, one that can take over sessions of others and may.
 template <typename May>
 std::optional<std::size_t> taking_over(const Roster& roster, std::size_t named, Choice& choice, May may) noexcept {
-    for (std::optional<std::size_t> worker = named; worker; worker = roster.same_route(*worker)) {
-        choice.look_at(*worker);
-        const Worker& candidate = roster.workers()[*worker];
-        if (candidate.usable && !candidate.draining && may(*worker)) return worker;
-    }
-    return std::nullopt;
+    return serving(roster, named, &choice,
+                   [&](std::size_t worker) { return !roster.workers()[worker].draining && may(worker); });
 }
 
 // The worker that takes over by redirect=, which may redirect in its turn, as often as there are workers.

@@ -2,29 +2,28 @@
 
 #include <array>
 #include <charconv>
+#include <vector>
 
 #include "core/escape.hpp"
 
 namespace lbsticky {
 namespace {
 
-// The columns of the panel's table.
-constexpr std::array<std::string_view, 16> columns{"Member",
-                                                   "Status",
-                                                   "Route",
-                                                   "Cookie value",
-                                                   "Share by weight",
-                                                   "Share of new sessions",
-                                                   "In flight",
-                                                   "Sessions",
-                                                   "cookie",
-                                                   "route",
-                                                   "hash",
-                                                   "new",
-                                                   "failover",
-                                                   "overload",
-                                                   "Moved away",
-                                                   "Last sticky request"};
+using Words = std::vector<std::string_view>;
+
+// The columns of a table: `before`, one for each affinity, `behind`.
+Words with_affinities(Words before, const Words& behind) {
+    for (std::size_t i = 0; i < served_affinities; ++i) before.emplace_back(word_for(static_cast<Affinity>(i)));
+    before.insert(before.end(), behind.begin(), behind.end());
+    return before;
+}
+
+// Those of the panel's table.
+Words panel_columns() {
+    return with_affinities({"Member", "Status", "Route", "Cookie value", "Share by weight", "Share of new sessions",
+                            "In flight", "Sessions"},
+                           {"Moved away", "Last sticky request"});
+}
 
 // Tables look like those of the page around them. An empty <i> is a bar, filled to the width --w.
 constexpr std::string_view style = R"(<style>
@@ -48,6 +47,7 @@ constexpr std::string_view style_of_cards = R"(@media (max-width: 50em) {
 std::string style_sheet() {
     std::string text(style);
     text += style_of_cards;
+    const Words columns = panel_columns();
     for (std::size_t i = 1; i < columns.size(); ++i)
         text.append(" .lbsticky td:nth-child(" + std::to_string(i + 1) + ")::before { content: \"")
             .append(columns[i])
@@ -93,7 +93,7 @@ std::string bar(std::uint64_t part, std::uint64_t whole) {
 
 // A row of the table. Cells are HTML; the first one is the row's header. Quotes and the end tags of cells, which HTML
 // makes optional, are left out: there may be thousands of members.
-std::string row(std::span<const std::string, columns.size()> cells) {
+std::string row(std::span<const std::string> cells) {
     std::string text = "<tr><th scope=row>" + cells[0];
     for (const std::string& cell : cells.subspan(1)) text.append("<td>").append(cell);
     return text + "</tr>\n";
@@ -161,11 +161,11 @@ std::string panel_html(const BalancerReport& balancer, bool with_style) {
     text += "<li>Refused: " + count(balancer.refused, "requests") + "</li>\n</ul>\n";
 
     text += "<table><caption>Requests of each member, by affinity</caption>\n<thead><tr>";
-    for (const auto column : columns) text.append("<th scope=col>").append(column);
+    for (const auto column : panel_columns()) text.append("<th scope=col>").append(column);
     text += "</tr></thead>\n<tbody>\n";
     for (const WorkerReport& worker : balancer.workers) {
         const Counts& counts = worker.counts;
-        std::array<std::string, columns.size()> cells{
+        std::vector<std::string> cells{
             escape_markup(worker.url),
             statuses(worker),
             escape_markup(worker.route),
@@ -175,9 +175,9 @@ std::string panel_html(const BalancerReport& balancer, bool with_style) {
             std::to_string(worker.in_flight),
             std::to_string(worker.sessions),
         };
-        for (std::size_t i = 0; i < served_affinities; ++i) cells[8 + i] = std::to_string(counts.requests[i]);
-        cells[14] = std::to_string(counts.moved_away);
-        cells[15] = last_sticky(worker);
+        for (const std::uint64_t requests : counts.requests) cells.push_back(std::to_string(requests));
+        cells.push_back(std::to_string(counts.moved_away));
+        cells.push_back(last_sticky(worker));
         text += row(cells);
     }
     return text + "</tbody></table>\n</div>\n";
@@ -223,21 +223,10 @@ std::string panel_xml(const BalancerReport& balancer) {
 }
 
 std::string status_html(std::span<const BalancerReport> balancers) {
-    constexpr std::array<std::string_view, 13> columns{"Balancer",
-                                                       "cookie",
-                                                       "route",
-                                                       "hash",
-                                                       "new",
-                                                       "failover",
-                                                       "overload",
-                                                       "In flight",
-                                                       "Sessions",
-                                                       "Refused",
-                                                       "Cookies given",
-                                                       "Cookies not understood",
-                                                       "Cookies of older secrets"};
     std::string text = "<hr />\n<h2>Session persistence (lbmethod sticky)</h2>\n<table border='0'><tr>";
-    for (const auto column : columns) text.append("<th>").append(column).append("</th>");
+    const Words behind{
+        "In flight", "Sessions", "Refused", "Cookies given", "Cookies not understood", "Cookies of older secrets"};
+    for (const auto column : with_affinities({"Balancer"}, behind)) text.append("<th>").append(column).append("</th>");
     text += "</tr>\n";
     for (const BalancerReport& balancer : balancers) {
         text += "<tr><td>" + escape_markup(full_name(balancer)) + "</td>";

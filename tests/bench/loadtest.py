@@ -356,16 +356,21 @@ unset multiplot
     subprocess.run(["gnuplot"], input=script, text=True, check=True, timeout=60)
 
 
-def alone(measure, report, plot):
-    """The command line of each of these: MODULE [--quick] [--json FILE] [--plot FOLDER]. Fails where a case has."""
+def alone(measure, report, plot, **more):
+    """The command line of each of these: MODULE [--quick] [--json FILE] [--plot FOLDER]. Fails where a case has.
+
+    more: further options by their names, as argparse takes them; measure() is given their values.
+    """
     parser = argparse.ArgumentParser()
     parser.add_argument("module", type=pathlib.Path)
     parser.add_argument("--quick", action="store_true", help="only see that it runs through")
     parser.add_argument("--json", type=pathlib.Path, help="write the raw results there")
-    parser.add_argument("--plot", type=pathlib.Path, help="the folder for the plot")
+    parser.add_argument("--plot", type=pathlib.Path, help="the folder for the plots")
+    for name, option in more.items():
+        parser.add_argument(f"--{name}", **option)
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
-    results = measure(arguments.module.resolve(), arguments.quick)
+    results = measure(arguments.module.resolve(), arguments.quick, **{name: getattr(arguments, name) for name in more})
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=1))
     if arguments.plot:

@@ -6,20 +6,18 @@ Visitors (sim_visitors) send what they planned, through one server after the oth
 a few requests at once and let the others wait. WORD is a scenario (`b`) or a word of a server's name (`haproxy`).
 """
 
-import argparse
 import concurrent.futures
 import contextlib
 import json
 import pathlib
-import signal
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 
 import outcomes_servers
-from loadtest import LOAD_CORES, SERVER_CORES, attempt, cpu_seconds, free_port, on_cores, paragraph, progress, table
+from loadtest import (LOAD_CORES, SERVER_CORES, alone, attempt, cpu_seconds, free_port, on_cores, paragraph, progress,
+                      table)
 from outcomes_servers import SERVERS
 
 BUILD = pathlib.Path(__file__).resolve().parents[2] / "build/bench/tests/bench"
@@ -402,25 +400,8 @@ def plot(results, folder):
           'DATA using 0:3:xtic(1) with points pointtype 0 notitle', '1 linecolor rgb "#30363d" notitle'])
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("module", type=pathlib.Path)
-    parser.add_argument("--quick", action="store_true", help="only see that it runs through")
-    parser.add_argument("--only", default="", help="scenarios and servers, by words, with commas between")
-    parser.add_argument("--rounds", type=int, help=f"runs of each, else {ROUNDS}")
-    parser.add_argument("--json", type=pathlib.Path, help="write the raw results there")
-    parser.add_argument("--plot", type=pathlib.Path, help="the folder for the plots")
-    arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
-    results = measure(arguments.module.resolve(), arguments.quick, [word for word in arguments.only.split(",") if word],
-                      rounds=arguments.rounds)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(results, indent=1))
-    if arguments.plot:
-        plot(results, arguments.plot)
-    print(report(results))
-    sys.exit(any(case["error"] for case in results["cases"]))
-
-
 if __name__ == "__main__":
-    main()
+    alone(measure, report, plot,
+          only={"default": [], "type": lambda text: [word for word in text.split(",") if word],
+                "help": "scenarios and servers, by words, with commas between"},
+          rounds={"type": int, "help": f"runs of each, else {ROUNDS}"})

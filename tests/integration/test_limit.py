@@ -10,7 +10,7 @@ from server import BACKEND_IS_DOWN, by_either, wait_until, with_routes
 from test_in_flight import SESSION, all_have_ended, gated, hold, in_flight, site
 from test_placement import members_in_log
 from test_state import TAG, UNAVAILABLE, moved_in, requests_in, rows_of
-from test_virtual_hosts import host
+from test_virtual_hosts import in_two_hosts
 
 OWN = "lbsticky_mycluster"
 ALL = "LBStickyLimit all=1"
@@ -233,14 +233,7 @@ def test_a_client_whose_member_is_full_is_not_given_the_cookie_of_another(three,
 
 def test_virtual_hosts_that_share_a_balancer_share_its_limit(httpd, backends, send):
     members = gated(backends, 2)
-    lines = "\n".join(f"BalancerMember {line}" for line in with_routes(members))
-    server = httpd(f"""
-        <Proxy "balancer://mycluster">
-            {lines}
-            ProxySet lbmethod=sticky stickysession=JSESSIONID
-            {ALL}
-        </Proxy>\n""" + "".join(host("ProxyPass / balancer://mycluster/", name=name)
-                                for name in ("one.example", "two.example")), processes=4)
+    server = httpd(in_two_hosts(with_routes(members), ALL), processes=4)
     hold(send, server, members[0], "--header", "Host: one.example")
     for name in ("one.example", "two.example"):
         answer = server.curl("/", "--header", f"Host: {name}", cookie=f"{SESSION}.node1")

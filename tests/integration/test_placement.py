@@ -7,7 +7,7 @@ import pytest
 
 from server import cluster, wait_until, with_routes
 from test_in_flight import SESSION, all_have_ended, gated, hold, in_flight, site
-from test_virtual_hosts import host
+from test_virtual_hosts import in_two_hosts
 
 METHODS = ["rotation", "busyness", "sessions"]
 
@@ -111,15 +111,7 @@ def test_the_placement_holds_where_the_method_is_chosen_in_the_manager(httpd, ba
 def test_each_virtual_host_places_by_what_all_of_them_have_in_flight(httpd, backends, send):
     """As tutorials have it: <Proxy> outside, ProxyPass inside of <VirtualHost>."""
     members = gated(backends, 2)
-    lines = "\n".join(f"BalancerMember {line}" for line in with_routes(members))
-    server = httpd(f"""
-        <Proxy "balancer://mycluster">
-            {lines}
-            ProxySet lbmethod=sticky stickysession=JSESSIONID
-            LBStickyPlace busyness
-        </Proxy>
-""" + "".join(host("ProxyPass / balancer://mycluster/", name=name)
-                              for name in ("one.example", "two.example")), processes=4)
+    server = httpd(in_two_hosts(with_routes(members), "LBStickyPlace busyness"), processes=4)
     hold(send, server, members[0], "--header", "Host: one.example", times=2)
     for name in ("one.example", "two.example"):
         assert set(server.bodies(6, "--header", f"Host: {name}")) == {"backend2"}

@@ -33,6 +33,18 @@ def test_requests_stick_by_a_header_that_an_expression_names(httpd, backends):
     assert server.curl(cookie="a=b").affinity == "new"
 
 
+@pytest.mark.parametrize("verb", ["append", "add"])
+def test_requests_stick_by_a_header_that_is_made_a_cookie(httpd, backends, verb):
+    server = httpd(f"""
+        SetEnvIf X-Tenant "(.+)" TENANT=$1
+        RequestHeader {verb} Cookie "tenant=%{{TENANT}}e" env=TENANT
+        """ + cluster(*with_routes(backends(3)), more="LBStickySession tenant\nLBStickyCookie off"))
+    for tenant in ("acme", "beta", "gamma", "delta"):
+        answers = [server.curl("/", "--header", f"X-Tenant: {tenant}", cookie=cookie) for cookie in (None, "a=b", "c=d")]
+        assert [(answer.body, answer.affinity) for answer in answers] == [(answers[0].body, "hash")] * 3
+    assert server.curl(cookie="a=b").affinity == "new"
+
+
 def test_a_client_of_socket_io_polls_where_its_websocket_ends(httpd, websocket_backends):
     [example] = [path.read_text() for path in EXAMPLES if path.name == "socket-io.conf"]
     for number, port in enumerate(websocket_backends(2), 101):

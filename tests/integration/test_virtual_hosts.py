@@ -29,6 +29,12 @@ def host(*lines, name="example.com"):
     return section(f"ServerName {name}", *lines, name="VirtualHost *")
 
 
+def in_two_hosts(members, *more):
+    """The members outside of two virtual hosts, one.example and two.example, that pass everything to them."""
+    return (section(*(f"BalancerMember {member}" for member in members), f"ProxySet {STICKY}", *more)
+            + host(PASS, name="one.example") + host(PASS, name="two.example"))
+
+
 @pytest.fixture
 def started(httpd, backends):
     """started(configuration, **options): httpd with the manager's page, and with real members for those of MEMBERS."""
