@@ -104,11 +104,6 @@ def test_members_need_no_routes_where_an_expression_places_requests(httpd, backe
     assert server.curl("/").body == member.name and "have no route=" not in server.log()
 
 
-def test_expressions_leave_no_vary_in_responses(httpd, backends):
-    server = httpd(STATUS + cluster(*with_routes(backends(2)), more='LBStickySession "expr:%{HTTP:X-User}"'))
-    assert server.curl("/", *with_session("ann", "X-User")).header("Vary") is None
-
-
 def test_an_id_that_fails_over_comes_home(httpd, backends):
     members = backends(3)
     server = httpd(STATUS + cluster(*with_routes(members, "retry=0"), more=OFF + HEADER),
