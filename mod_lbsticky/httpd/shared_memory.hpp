@@ -32,8 +32,8 @@ struct SharedMemory {
 // uses any more is given back.
 //
 // A balancer of another method has memory too, since its method can be changed in balancer-manager when there are
-// children, which could not share new memory. Where there is none for those, their states are not intact(), and a warning
-// says so; where there is none for the others, throws std::runtime_error. Throws std::bad_alloc.
+// children, which could not share new memory. Where there is none for those, their states are not intact(), and a
+// warning says so; where there is none for the others, throws std::runtime_error. Throws std::bad_alloc.
 //
 // For the post_config hook: the parent is single-threaded, and its children inherit what it maps.
 std::vector<SharedMemory> shared_memory_for(std::span<proxy_balancer* const> balancers, server_rec* main_server);
