@@ -4,6 +4,8 @@
 #include <tuple>
 #include <utility>
 
+#include "core/session.hpp"
+
 namespace lbsticky {
 namespace {
 
@@ -160,23 +162,36 @@ const char* word_for(Affinity affinity) noexcept {
     return "new";
 }
 
-Session read_session(std::string_view name, std::string_view value, char separator, const Roster& roster) noexcept {
+std::optional<LastRoute> last_route(std::string_view id, char separator, Keeping keeping,
+                                    const Roster& roster) noexcept {
+    for (RouteCandidates candidates(id, separator); const auto route = candidates.next();)
+        if (const auto worker = keeping == Keeping::append ? roster.find_by_id(*route) : roster.find(*route))
+            return LastRoute{*worker, *route};
+    return std::nullopt;
+}
+
+std::string_view without_last_route(std::string_view id, char separator, Keeping keeping,
+                                    const Roster& roster) noexcept {
+    const auto route = last_route(id, separator, keeping, roster);
+    if (!route) return id;
+    return id.substr(0, id.size() - route->text.size() - (separator == '\0' ? 0 : 1));
+}
+
+Session read_session(std::string_view name, std::string_view value, char separator, Keeping keeping,
+                     const Roster& roster) noexcept {
     Session session{name, value, value, {}, std::nullopt};
     const auto take_last_route = [&] {
-        for (RouteCandidates candidates(session.id, separator); const auto route = candidates.next();) {
-            const auto worker = roster.find(*route);
-            if (!worker) continue;
-            if (session.worker) {
-                const auto end = session.further.begin() + session.further_count++;
-                std::copy_backward(session.further.begin(), end, end + 1);
-                session.further.front() = static_cast<std::uint16_t>(*session.worker);
-            }
-            session.worker = worker;
-            session.route = *route;
-            session.id.remove_suffix(route->size() + (separator == '\0' ? 0 : 1));
-            return true;
+        const auto route = last_route(session.id, separator, keeping, roster);
+        if (!route) return false;
+        if (session.worker) {
+            const auto end = session.further.begin() + session.further_count++;
+            std::copy_backward(session.further.begin(), end, end + 1);
+            session.further.front() = static_cast<std::uint16_t>(*session.worker);
         }
-        return false;
+        session.worker = route->worker;
+        session.route = route->text;
+        session.id.remove_suffix(route->text.size() + (separator == '\0' ? 0 : 1));
+        return true;
     };
     while (session.further_count < session.further.size() && take_last_route()) {
     }
@@ -194,7 +209,7 @@ Session find_session(const Claims& claims, const Rules& rules, const Roster& ros
     const auto read = [&](std::size_t i) {
         const std::string_view name = claims.session_name, value = claims.sessions[i];
         if (claims.is_all_id) return Session{name, value, value, {}, std::nullopt};
-        return read_session(name, value, rules.separator, roster);
+        return read_session(name, value, rules.separator, claims.keeping, roster);
     };
     const auto serves = [&](const Session& session) {
         return session.worker && serving(roster, *session.worker, nullptr, anyone);
@@ -213,9 +228,10 @@ OwnCookie find_own_cookie(const Claims& claims, const Roster& roster) noexcept {
     found.present = true;
     for (std::size_t i = 0; i < claims.cookies.size(); ++i) {
         const std::string_view value = claims.cookies[i];
-        const auto worker = roster.find_by_cookie(value);
-        if (worker && serving(roster, *worker, nullptr, anyone)) return {true, value, worker};
-        if (worker && !found.worker) found = {true, value, worker};
+        const std::string_view id = value.substr(value.starts_with('.') ? 1 : 0);
+        const auto worker = roster.find_by_id(id);
+        if (worker && serving(roster, *worker, nullptr, anyone)) return {true, id, worker};
+        if (worker && !found.worker) found = {true, id, worker};
     }
     return found;
 }

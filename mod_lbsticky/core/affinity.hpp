@@ -46,12 +46,28 @@ struct Session {
 // What a request says with the balancer's own cookie.
 struct OwnCookie {
     bool present = false;               // there is one, understood or not
-    std::string_view value;             // of the one that names the worker
+    std::string_view id;                // in the one that names the worker: behind a dot, if there is one
     std::optional<std::size_t> worker;  // the worker it names; by preference one that can serve
 };
 
+// The route that ends a session id.
+struct LastRoute {
+    std::size_t worker;
+    std::string_view text;  // the end of the id
+};
+
+// The longest route of a worker that stands at the end of an id, behind a separator; nothing if none does. Where the
+// balancer appends routes it is one of the worker's ids. At most 64 look-ups, no allocation.
+std::optional<LastRoute> last_route(std::string_view id, char separator, Keeping keeping,
+                                    const Roster& roster) noexcept;
+
+// An id without its last_route() and the separator before that; all of it if there is none.
+std::string_view without_last_route(std::string_view id, char separator, Keeping keeping,
+                                    const Roster& roster) noexcept;
+
 // Takes a session id apart; name and value as it was found. No allocation.
-Session read_session(std::string_view name, std::string_view value, char separator, const Roster& roster) noexcept;
+Session read_session(std::string_view name, std::string_view value, char separator, Keeping keeping,
+                     const Roster& roster) noexcept;
 
 // The session that a request claims: of several values the first whose route can serve, else the first whose route is
 // known, else the first. No allocation.

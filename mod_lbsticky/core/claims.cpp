@@ -1,5 +1,7 @@
 #include "core/claims.hpp"
 
+#include "core/session.hpp"
+
 namespace lbsticky {
 namespace {
 
@@ -34,13 +36,17 @@ void read_session(const RequestText& request, const Rules& rules, Claims& claims
             if (value.empty()) continue;
             claims.session_name = name.other;
             claims.is_all_id = name.where == Where::expression;
+            claims.keeping = name.keeping;
             claims.sessions.add(value);
             return;
         }
         // By our own rules first, then by those of the name.
         for (ParsingRules how = ParsingRules::strict;; how = name.rules) {
             read_name(request, name, how, rules.separator, claims);
-            if (!claims.sessions.empty()) return;
+            if (!claims.sessions.empty()) {
+                claims.keeping = name.keeping;
+                return;
+            }
             if (how == name.rules) break;
         }
     }

@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "core/placement.hpp"
-#include "core/session.hpp"
+#include "core/session_name.hpp"
 
 namespace lbsticky {
 
@@ -63,12 +63,13 @@ private:
 
 // What a request says. Views of its text and of the rules.
 struct Claims {
-    std::string_view session_name;    // where a session id was found (cookie, parameter, header:…); empty: nowhere
-    bool is_all_id = false;           // it is an expression's: no route is in it
-    FewValues sessions;               // the values of that name, none of them empty: of a parameter one
-    FewValues cookies;                // the values of the balancer's own cookie
-    std::string_view client_address;  // stands for the id where a worker is named without one
-    std::uint32_t time = 0;           // when the request came, in seconds
+    std::string_view session_name;     // where a session id was found (cookie, parameter, header:…); empty: nowhere
+    bool is_all_id = false;            // it is an expression's: no route is in it
+    Keeping keeping = Keeping::given;  // who puts a route into it
+    FewValues sessions;                // the values of that name, none of them empty: of a parameter one
+    FewValues cookies;                 // the values of the balancer's own cookie
+    std::string_view client_address;   // stands for the id where a worker is named without one
+    std::uint32_t time = 0;            // when the request came, in seconds
 };
 
 // Reads a request: of the session names the first that is present, the parameter in the URL (that which goes to a

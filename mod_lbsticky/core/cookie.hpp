@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstring>
 #include <optional>
 #include <string_view>
 
@@ -47,6 +48,29 @@ private:
 // Writes the header without the cookies of that name to `kept`, which has room for as much as the header, and returns
 // how many bytes that is. All other cookies stay byte for byte as they are.
 std::size_t without_cookie(std::string_view header, std::string_view name, char* kept) noexcept;
+
+// Writes the header with shorter values for the cookies of that name to `kept`, which has room for as much as the
+// header and may be the header itself, and returns how many bytes that is: of each value the first
+// shortened(value).size() bytes stay. A quote around a value stays too.
+template <typename Shortened>
+std::size_t with_shorter_values(std::string_view header, std::string_view name, char* kept, Shortened&& shortened) {
+    CookieReader cookies(header, name);
+    std::size_t copied = 0;  // of the header
+    std::size_t size = 0;    // of what is kept
+    const auto keep_until = [&](std::size_t end) {
+        std::memmove(kept + size, header.data() + copied, end - copied);
+        size += end - copied;
+    };
+    while (const auto value = cookies.next()) {
+        const auto begin = static_cast<std::size_t>(value->data() - header.data());
+        const std::string_view stays = shortened(*value);
+        if (stays.size() == value->size()) continue;
+        keep_until(begin + stays.size());
+        copied = begin + value->size();
+    }
+    keep_until(header.size());
+    return size;
+}
 
 // The name of a cookie in the header that is_like() another name and is not that name; empty where there is none. Looks
 // at the first 64 cookies; one pass over the header, no allocation.

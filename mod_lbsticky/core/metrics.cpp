@@ -116,6 +116,9 @@ std::string exposition(std::span<const BalancerReport> balancers, std::string_vi
     out.family("lbsticky_cookies_outdated_total", "counter",
                "Requests with a cookie of the balancer's own that was signed with another than the first secret.");
     out.each_balancer([](const BalancerReport& balancer) { return balancer.cookies_outdated; });
+    out.family("lbsticky_ids_too_long_total", "counter",
+               "Session ids that no route was appended to, because they would have passed 4,096 bytes.");
+    out.each_balancer([](const BalancerReport& balancer) { return balancer.ids_too_long; });
     out.family("lbsticky_unknown_routes_total", "counter", "Requests whose session id carries no route of a worker.");
     out.each_balancer([](const BalancerReport& balancer) { return balancer.unknown_routes; });
 
@@ -199,6 +202,7 @@ std::string json_of(const BalancerReport& balancer) {
     text += ",\n    \"cookies_issued\": " + std::to_string(balancer.cookies_issued);
     text += ",\n    \"cookies_unknown\": " + std::to_string(balancer.cookies_unknown);
     text += ",\n    \"cookies_outdated\": " + std::to_string(balancer.cookies_outdated);
+    text += ",\n    \"ids_too_long\": " + std::to_string(balancer.ids_too_long);
     text += ",\n    \"unknown_routes\": " + std::to_string(balancer.unknown_routes);
     text += ",\n    \"gone\": {" + json_of(balancer.gone) + "}";
     text += ",\n    \"workers\": [";

@@ -201,6 +201,7 @@ std::string panel_xml(const BalancerReport& balancer) {
     add(in_balancer, element("cookies_issued", balancer.cookies_issued));
     add(in_balancer, element("cookies_unknown", balancer.cookies_unknown));
     add(in_balancer, element("cookies_outdated", balancer.cookies_outdated));
+    add(in_balancer, element("ids_too_long", balancer.ids_too_long));
     add(in_balancer, element("unknown_routes", balancer.unknown_routes));
     for (const WorkerReport& worker : balancer.workers) {
         add(in_balancer, "<httpd:member>");

@@ -50,9 +50,9 @@ std::vector<Worker> at_most_65535(std::vector<Worker> workers) {
     return workers;
 }
 
-std::size_t number_of_cookies(const std::vector<Worker>& workers) {
+std::size_t number_of_ids(const std::vector<Worker>& workers) {
     std::size_t number = 0;
-    for (const Worker& worker : workers) number += worker.cookies.size();
+    for (const Worker& worker : workers) number += worker.ids.size();
     return number;
 }
 
@@ -68,7 +68,7 @@ std::vector<std::uint32_t> factors(const std::vector<Worker>& workers, const std
 Roster::Roster(std::vector<Worker> workers)
     : workers_(at_most_65535(std::move(workers))),
       by_route_(workers_.size()),
-      by_cookie_(number_of_cookies(workers_)),
+      by_id_(number_of_ids(workers_)),
       eligible_(who_is_eligible(workers_, false)) {
     for (const auto index : eligible_) hash_.add(route_id(workers_[index]), workers_[index].factor);
     if (std::any_of(workers_.begin(), workers_.end(), [](const Worker& worker) { return worker.failing(); })) {
@@ -86,9 +86,9 @@ Roster::Roster(std::vector<Worker> workers)
         }
     }
     for (std::size_t i = 0; i < workers_.size(); ++i) {
-        // A worker's cookies name whom its route names: the first of those that share it.
+        // A worker's ids name whom its route names: the first of those that share it.
         const auto index = static_cast<std::uint16_t>(find(workers_[i].route).value_or(i));
-        for (const std::string& value : workers_[i].cookies) by_cookie_.add(value, index);
+        for (const std::string& id : workers_[i].ids) by_id_.add(id, index);
     }
 }
 

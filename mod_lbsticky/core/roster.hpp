@@ -37,8 +37,8 @@ public:
     // The first worker with that route, those that are not standby first. O(1).
     std::optional<std::size_t> find(std::string_view route) const noexcept { return by_route_.find(route); }
 
-    // The worker that a value of the balancer's own cookie names. O(1).
-    std::optional<std::size_t> find_by_cookie(std::string_view value) const noexcept { return by_cookie_.find(value); }
+    // The worker that clients know by that id. O(1).
+    std::optional<std::size_t> find_by_id(std::string_view id) const noexcept { return by_id_.find(id); }
 
     // The next worker that has the same route (a mistake in the configuration, but not ours to judge).
     std::optional<std::size_t> same_route(std::size_t worker) const noexcept {
@@ -90,7 +90,7 @@ private:
 
     std::vector<Worker> workers_;
     NameIndex by_route_;
-    NameIndex by_cookie_;
+    NameIndex by_id_;
     std::vector<std::uint16_t> same_route_;  // the next one; its own index at the end
     std::vector<std::uint16_t> eligible_;
     std::optional<Rotation> rotation_;  // once it was asked for

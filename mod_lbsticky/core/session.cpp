@@ -24,33 +24,7 @@ bool is_anybodys(std::string_view id, char separator) noexcept {
     return true;
 }
 
-// A `*` may stand in the name of a cookie, but who writes it here means any name that begins so.
-bool may_be_name(std::string_view text) noexcept {
-    return is_cookie_name(text) && text.find_first_of("|*") == std::string_view::npos;
-}
-
 }  // namespace
-
-std::string text_of(const SessionName& name) {
-    if (name.where != Where::cookie_or_url) return std::string(name.other);
-    std::string text(name.cookie);
-    if (name.parameter != name.cookie) text.append("|").append(name.parameter);
-    return text;
-}
-
-std::optional<SessionName> parse_session_name(std::string_view text) noexcept {
-    for (const auto& [word, where] : where_words) {
-        if (!text.starts_with(word)) continue;
-        const std::string_view rest = text.substr(word.size());
-        if (rest.empty() || (where == Where::header && !may_be_name(rest))) return std::nullopt;
-        return SessionName{{}, {}, ParsingRules::strict, where, text};
-    }
-    const auto bar = text.find('|');
-    const std::string_view cookie = text.substr(0, bar);
-    const std::string_view parameter = bar == std::string_view::npos ? cookie : text.substr(bar + 1);
-    if (!may_be_name(cookie) || !may_be_name(parameter)) return std::nullopt;
-    return SessionName{cookie, parameter};
-}
 
 std::optional<std::string_view> find_parameter(std::string_view url, std::string_view name,
                                                ParsingRules rules) noexcept {

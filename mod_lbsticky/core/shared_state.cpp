@@ -57,6 +57,7 @@ void SharedState::inherit(const SharedState& old) noexcept {
     add(cookies_issued_, old.cookies_issued_);
     add(cookies_unknown_, old.cookies_unknown_);
     add(cookies_outdated_, old.cookies_outdated_);
+    add(ids_too_long_, old.ids_too_long_);
     gone_.add(old.gone_);
     for (std::size_t other = 0; other < old.slots_; ++other) {
         const WorkerTally& from = old.tallies()[other];

@@ -98,6 +98,9 @@ public:
     // Requests with a cookie of the balancer's own that was signed with another than the first secret.
     std::atomic<std::uint64_t>& cookies_outdated() noexcept { return cookies_outdated_; }
 
+    // Session ids that no route was appended to, because they would have become too long.
+    std::atomic<std::uint64_t>& ids_too_long() noexcept { return ids_too_long_; }
+
     // Requests whose session id carried no route, or one that no worker has.
     std::atomic<std::uint64_t>& unknown_routes() noexcept { return unknown_routes_; }
 
@@ -126,7 +129,7 @@ public:
     void inherit(const SharedState& old) noexcept;
 
 private:
-    static constexpr std::uint64_t mark = 0x6c62737469636b05ULL;  // "lbstick" and the version of the layout
+    static constexpr std::uint64_t mark = 0x6c62737469636b06ULL;  // "lbstick" and the version of the layout
 
     WorkerTally* tallies() noexcept { return reinterpret_cast<WorkerTally*>(this + 1); }
     const WorkerTally* tallies() const noexcept { return reinterpret_cast<const WorkerTally*>(this + 1); }
@@ -144,6 +147,7 @@ private:
     std::atomic<std::uint64_t> cookies_issued_;
     std::atomic<std::uint64_t> cookies_unknown_;
     std::atomic<std::uint64_t> cookies_outdated_;
+    std::atomic<std::uint64_t> ids_too_long_;
     WorkerTally gone_;
 };
 

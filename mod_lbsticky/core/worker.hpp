@@ -44,11 +44,11 @@ inline constexpr std::array<StatusWord, 8> status_words{{{"usable", &Status::usa
 class Activity;
 
 struct Worker : Status {
-    std::string url;                   // "http://127.0.0.1:8081"
-    std::string route;                 // route=, empty where there is none
-    std::string redirect;              // redirect=, the route that takes over its sessions
-    std::vector<std::string> cookies;  // values of the balancer's own cookie that name it; clients are given the first
-    std::uint32_t factor = 100;        // lbfactor, in hundredths: httpd allows 100 to 10000
+    std::string url;               // "http://127.0.0.1:8081"
+    std::string route;             // route=, empty where there is none
+    std::string redirect;          // redirect=, the route that takes over its sessions
+    std::vector<std::string> ids;  // what clients know it by, if they do: they are given the first
+    std::uint32_t factor = 100;    // lbfactor, in hundredths: httpd allows 100 to 10000
     int lbset = 0;
     Activity* activity = nullptr;  // what it does over time, shared by all processes; null: nobody knows
 

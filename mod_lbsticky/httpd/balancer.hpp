@@ -7,10 +7,10 @@
 #include <string>
 
 #include "core/shared_state.hpp"
-#include "httpd/cookie_values.hpp"
 #include "httpd/directives.hpp"
 #include "httpd/live_roster.hpp"
 #include "httpd/shared_memory.hpp"
+#include "httpd/worker_ids.hpp"
 
 namespace lbsticky {
 
@@ -23,8 +23,9 @@ struct Balancer {
           cookie(settings.cookie.value_or(CookieSettings{})),
           cookie_name(cookie.name_for(the_httpds)),
           cookie_end{attributes_text(cookie.attributes, false), attributes_text(cookie.attributes, true)},
-          cookie_values(secrets()),
-          roster(the_httpds, memory, cookie_name.empty() ? nullptr : &cookie_values) {}
+          appends(settings.appends()),
+          worker_ids(secrets()),
+          roster(the_httpds, memory, cookie_name.empty() && !appends ? nullptr : &worker_ids) {}
 
     Balancer(const Balancer&) = delete;
     Balancer& operator=(const Balancer&) = delete;
@@ -36,7 +37,8 @@ struct Balancer {
     const CookieSettings cookie;
     const std::string cookie_name;                // of the balancer's own cookie; empty: it gives none
     const std::array<std::string, 2> cookie_end;  // its attributes, for clients without and with TLS
-    CookieValues cookie_values;                   // needs the balancer's thread mutex
+    const bool appends;                           // routes to session ids
+    WorkerIds worker_ids;                         // needs the balancer's thread mutex
     LiveRoster roster;                            // needs the balancer's thread mutex
     bool failing = false;  // the last request could not be decided; needs the balancer's thread mutex
 
@@ -53,6 +55,9 @@ struct Balancer {
         from_stickysession = {httpds.s->sticky, httpds.s->sticky_path, ParsingRules::stickysession};
         return {&from_stickysession, 1};
     }
+
+    // What stands before a worker's id in the balancer's own cookie: a token is known by its looks.
+    std::string_view cookie_mark() const noexcept { return secrets().empty() ? "." : ""; }
 
     // Whether clients may have a cookie that was signed with a secret other than the first.
     bool has_older_secrets() const noexcept { return secrets().size() > 1; }

@@ -44,11 +44,12 @@ bool is_nearly_known(std::string_view route, const Roster& roster) noexcept {
 }
 
 // The value of the balancer's own cookie that the client is to be given.
-const char* cookie_to_give(const Choice& choice, const Roster& roster, bool outdated, apr_pool_t* pool) noexcept {
-    const std::string& value = roster.workers()[*choice.worker].cookies.front();
+const char* cookie_to_give(const Choice& choice, const Roster& roster, const Decision& decision,
+                           apr_pool_t* pool) noexcept {
+    const std::string& id = roster.workers()[*choice.worker].ids.front();
     const auto named = choice.cookie.worker;
-    if (named && !outdated && roster.workers()[*named].cookies.front() == value) return nullptr;
-    return apr_pstrmemdup(pool, value.data(), value.size());
+    if (named && !decision.outdated_cookie && roster.workers()[*named].ids.front() == id) return nullptr;
+    return apr_pstrcat(pool, decision.balancer->cookie_mark().data(), id.c_str(), nullptr);
 }
 
 }  // namespace
@@ -115,10 +116,17 @@ void decide(Decision& decision, Balancer& own, const Claims& claims, const Rules
     decision.has_cookie = choice.cookie.present;
     decision.unknown_cookie = choice.cookie.present && !choice.cookie.worker;
     decision.outdated_cookie = choice.cookie.worker && own.has_older_secrets() &&
-                               choice.cookie.value != roster->workers()[*choice.cookie.worker].cookies.front();
+                               choice.cookie.id != roster->workers()[*choice.cookie.worker].ids.front();
     // Who is served elsewhere for this request only keeps what it has.
     if (choice.worker && !own.cookie_name.empty() && choice.affinity != Affinity::overload)
-        decision.cookie = cookie_to_give(choice, *roster, decision.outdated_cookie, r->pool);
+        decision.cookie = cookie_to_give(choice, *roster, decision, r->pool);
+    if (choice.worker && own.appends) {
+        const auto id_of = [&](std::size_t worker) {
+            return apr_pstrdup(r->pool, roster->workers()[worker].ids.front().c_str());
+        };
+        decision.id = id_of(*choice.worker);
+        if (choice.affinity == Affinity::overload) decision.home_id = id_of(*choice.other);
+    }
     if (decision.unknown_route() && APLOG_R_IS_LEVEL(r, APLOG_DEBUG))
         decision.nearly_known = is_nearly_known(choice.session.route, *roster);
 }

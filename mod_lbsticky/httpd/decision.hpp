@@ -20,6 +20,10 @@ struct Decision {
     proxy_worker* moved_from = nullptr;  // whom the request wanted and could not have
     proxy_worker* other = nullptr;       // whom the worker was preferred to, by their load
     const char* cookie = nullptr;  // the value of the balancer's own cookie that the client lacks; null: it lacks none
+    // What is appended to ids that the worker gives; null: nothing. Where the session is only served elsewhere for this
+    // request (overload), its own id gets the route of its home.
+    const char* id = nullptr;
+    const char* home_id = nullptr;
     bool has_names = false;        // a session id was looked for
     bool has_cookie = false;       // the request has the balancer's own cookie,
     bool unknown_cookie = false;   // which names nobody,

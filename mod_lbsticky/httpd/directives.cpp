@@ -8,10 +8,10 @@
 #include <string>
 #include <string_view>
 
-#include "httpd/cookie_values.hpp"
 #include "httpd/guard.hpp"
 #include "httpd/mod_proxy_functions.hpp"
 #include "httpd/pool.hpp"
+#include "httpd/worker_ids.hpp"
 
 extern "C" {
 #include "apr_file_info.h"
@@ -39,6 +39,23 @@ const char* refuse_place(const cmd_parms* cmd, bool has_it) noexcept {
                        nullptr);
 }
 
+constexpr char route_word[] = "route=";
+
+// Sets how the sessions of a line stay. Returns null, or what is wrong.
+const char* set_keeping(const char* argument, const char* rest, std::vector<SessionName>& names) noexcept {
+    const auto word = std::find_if(keeping_words.begin(), keeping_words.end(), [argument](const auto& known) {
+        return ap_cstr_casecmp(argument + sizeof(route_word) - 1, known.first.data()) == 0;
+    });
+    if (word == keeping_words.end()) return "route=given or route=append";
+    if (*rest) return "nothing comes after it in its line";
+    for (SessionName& name : names) {
+        if (word->second == Keeping::append && name.where == Where::expression)
+            return "no response gives what an expression says, so that nothing can be appended to it";
+        name.keeping = word->second;
+    }
+    return nullptr;
+}
+
 const char* set_session(cmd_parms* cmd, void* section, const char* arguments) noexcept {
     if (const char* refusal = refuse_place(cmd, false)) return refusal;  // several lines add up
     const auto parse = [&]() -> const char* {
@@ -49,10 +66,14 @@ const char* set_session(cmd_parms* cmd, void* section, const char* arguments) no
                 return apr_pstrcat(
                     cmd->pool, cmd->cmd->name,
                     " takes one or more of NAME or NAME|PARAM (a cookie, a path parameter), header:NAME, "
-                    "\"expr:EXPRESSION\"",
+                    "\"expr:EXPRESSION\"; then route=given or route=append, if any",
                     nullptr);
-            // Nobody but the application puts routes into ids.
-            if (ap_cstr_casecmp(argument, "route=given") == 0 && !parsed.empty()) continue;
+            if (ap_cstr_casecmpn(argument, route_word, sizeof(route_word) - 1) == 0 && !parsed.empty()) {
+                if (const char* mistake = set_keeping(argument, arguments, parsed))
+                    return apr_pstrcat(cmd->pool, cmd->cmd->name, ": '", argument, "' is not allowed: ", mistake,
+                                       nullptr);
+                break;
+            }
             auto name = parse_session_name(argument);
             if (!name)
                 return apr_pstrcat(
@@ -250,7 +271,7 @@ cmd_func any_function(Function* function) noexcept {
 const command_rec directives[] = {
     AP_INIT_RAW_ARGS("LBStickySession", any_function(set_session), nullptr, anywhere,
                      "where the application's session id stands: one or more of NAME or NAME|PARAM (a cookie, a path "
-                     "parameter), header:NAME, \"expr:EXPRESSION\""),
+                     "parameter), header:NAME, \"expr:EXPRESSION\"; then route=given or route=append"),
     AP_INIT_RAW_ARGS("LBStickyCookie", any_function(set_own_cookie), nullptr, anywhere,
                      "the balancer's own cookie: NAME, auto or off, then path=, domain=, maxage=, httponly=, secure=, "
                      "samesite=, partitioned=, nocache="),
@@ -285,6 +306,11 @@ Settings Settings::merged_with(const Settings& over) const {
     if (over.placement) merged.placement = over.placement;
     if (over.limits) merged.limits = over.limits;
     return merged;
+}
+
+bool Settings::appends() const noexcept {
+    return session_names && std::any_of(session_names->begin(), session_names->end(),
+                                        [](const SessionName& name) { return name.keeping == Keeping::append; });
 }
 
 void* create_settings(apr_pool_t* pool, char*) noexcept {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "core/placement.hpp"
-#include "core/session.hpp"
+#include "core/session_name.hpp"
 #include "core/set_cookie.hpp"
 #include "httpd/apache.hpp"
 
@@ -42,6 +42,9 @@ struct Settings {
 
     // These settings, replaced by those that `over` has.
     Settings merged_with(const Settings& over) const;
+
+    // Whether there is a line with route=append.
+    bool appends() const noexcept;
 
     bool hash_or_default() const noexcept { return hash.value_or(true); }
     Placement placement_or_default() const noexcept { return placement.value_or(Placement::rotation); }

@@ -103,7 +103,7 @@ Roster& LiveRoster::read_again(server_rec* server) {
             statuses.push_back(status_of(*workers[i]));
             readings.push_back(reading_of(*workers[i], statuses.back()));
             readings.back().activity = activity_of(slot, readings.back().url);
-            if (cookies_) readings.back().cookies = cookies_->of(readings.back());
+            if (ids_) readings.back().ids = ids_->of(readings.back());
             if (!readings.back().usable || readings.back().draining) out_of_service.push_back(i);
         }
         roster_ = std::make_unique<Roster>(std::move(readings));

@@ -8,8 +8,8 @@
 
 #include "core/roster.hpp"
 #include "httpd/apache.hpp"
-#include "httpd/cookie_values.hpp"
 #include "httpd/shared_memory.hpp"
+#include "httpd/worker_ids.hpp"
 
 namespace lbsticky {
 
@@ -24,10 +24,9 @@ namespace lbsticky {
 // Every function needs the balancer's thread mutex, as lbmethods have it when mod_proxy_balancer calls them.
 class LiveRoster {
 public:
-    // Reads nothing yet. `cookies` says what names a worker in the balancer's own cookie; null: it has none. All must
-    // outlive it.
-    LiveRoster(proxy_balancer& balancer, const SharedMemory& memory, CookieValues* cookies) noexcept
-        : balancer_(balancer), shared_(*memory.state), activities_(memory.activities), cookies_(cookies) {}
+    // Reads nothing yet. `ids` says what clients know a worker by; null: they know none. All must outlive it.
+    LiveRoster(proxy_balancer& balancer, const SharedMemory& memory, WorkerIds* ids) noexcept
+        : balancer_(balancer), shared_(*memory.state), activities_(memory.activities), ids_(ids) {}
 
     // The roster to choose from, for a request that came at `now`. O(1) unless something changed; then it costs what
     // read_again() does, with the same server. Throws std::bad_alloc, std::length_error.
@@ -58,7 +57,7 @@ private:
     proxy_balancer& balancer_;
     SharedState& shared_;
     std::span<Activity* const> activities_;
-    CookieValues* cookies_;
+    WorkerIds* ids_;
     std::unique_ptr<Roster> roster_;
     std::vector<proxy_worker*> workers_;       // by index of the roster: in the order of their slots
     std::vector<unsigned> statuses_;           // their deciding bits as the roster was built from them

@@ -1,6 +1,6 @@
 // The module record and its hooks, in the order in which they run. Nothing else.
-#include "httpd/cookie_exchange.hpp"
 #include "httpd/directives.hpp"
+#include "httpd/exchange.hpp"
 #include "httpd/in_flight.hpp"
 #include "httpd/manager.hpp"
 #include "httpd/provider.hpp"
@@ -20,7 +20,7 @@ void register_hooks(apr_pool_t* pool) noexcept {
 
     ap_register_provider(pool, PROXY_LBMETHOD, "sticky", "0", &provider);
     register_manager_filters();
-    register_cookie_filters();
+    register_filters();
 
     // At the start. find_mod_proxy() also registers Request::pre_request, the first hook that a request meets.
     ap_hook_pre_config(find_mod_proxy, nullptr, nullptr, APR_HOOK_MIDDLE);

@@ -7,6 +7,7 @@
 
 #include "core/hash64.hpp"
 #include "core/masked_url.hpp"
+#include "core/session.hpp"
 #include "httpd/guard.hpp"
 
 extern "C" {

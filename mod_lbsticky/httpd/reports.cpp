@@ -45,7 +45,8 @@ BalancerReport read_report(proxy_balancer& balancer, server_rec* server) {
     report.name = balancer.s->name + sizeof(BALANCER_PREFIX) - 1;
     if (server->is_virtual) report.server = label_of(*server);
     SessionName from_stickysession;
-    for (const SessionName& name : own->session_names(from_stickysession)) report.sessions.push_back(text_of(name));
+    for (const SessionName& name : own->session_names(from_stickysession))
+        report.sessions.push_back(text_of(name) + (name.keeping == Keeping::append ? " route=append" : ""));
     report.hash = own->settings.hash_or_default();
     report.placement = own->settings.placement_or_default();
     report.limits = own->settings.limits_or_default();
@@ -62,6 +63,7 @@ BalancerReport read_report(proxy_balancer& balancer, server_rec* server) {
     report.cookies_issued = shared.cookies_issued().load(std::memory_order_relaxed);
     report.cookies_unknown = shared.cookies_unknown().load(std::memory_order_relaxed);
     report.cookies_outdated = shared.cookies_outdated().load(std::memory_order_relaxed);
+    report.ids_too_long = shared.ids_too_long().load(std::memory_order_relaxed);
     report.unknown_routes = shared.unknown_routes().load(std::memory_order_relaxed);
 
     const ThreadLock lock(balancer);
@@ -80,7 +82,8 @@ BalancerReport read_report(proxy_balancer& balancer, server_rec* server) {
         // Metrics tell workers apart by their URL alone, and two may differ only in the password.
         while (!urls.insert(entry.url).second) entry.url += "'";
         entry.route = reading.route;
-        if (!report.has_secret && !reading.cookies.empty()) entry.cookie = reading.cookies.front();
+        if (!report.has_secret && !report.cookie.empty())
+            entry.cookie = std::string(own->cookie_mark()) + reading.ids.front();
         entry.status = reading;
         entry.busy = worker.s->busy;
         entry.factor = reading.factor;

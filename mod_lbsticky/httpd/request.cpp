@@ -74,7 +74,7 @@ int Request::choose_worker(Balancer& own, proxy_worker** worker, request_rec* r,
     decision_.reset();
 
     // Read.
-    const std::string_view cookies = view(cookie_.all_cookies(r));
+    const std::string_view cookies = view(exchange_.all_cookies(r));
     SessionName from_stickysession;
     const Rules rules = rules_of(own, from_stickysession);
     const Claims claims = claims_of(r, rules, cookies);
@@ -105,7 +105,7 @@ int Request::choose_worker(Balancer& own, proxy_worker** worker, request_rec* r,
         tally_ = make_known(*decision_, r, cookies, again);
         if (status == OK) {
             if (decision_->activity) in_flight_.begin(*decision_->activity);
-            cookie_.begin(r, *decision_);
+            exchange_.begin(r, *decision_);
         } else if (status != HTTP_SERVICE_UNAVAILABLE) {  // mod_proxy is done with it, and says no more
             std::exchange(tally_, {}).count();
         }
@@ -121,7 +121,7 @@ proxy_worker* Request::hand_out(Balancer& own, request_rec* r) {
         const auto decide_by = [&](const Claims& claims) {
             decide(decision_.emplace(), own, claims, rules, failed(), r);
         };
-        claims_ ? decide_by(*claims_) : decide_by(claims_of(r, rules, view(cookie_.all_cookies(r))));
+        claims_ ? decide_by(*claims_) : decide_by(claims_of(r, rules, view(exchange_.all_cookies(r))));
     }
     decision_->handed_out = true;
     return decision_->worker;
@@ -141,8 +141,8 @@ int Request::request_status(int*, request_rec* r) noexcept {
     if (!request) return DECLINED;
     request->in_flight_.end();
     request->tally_.count();
-    request->cookie_.restore(r);
-    if (r->status == HTTP_SWITCHING_PROTOCOLS) request->cookie_.answered_by_upgrade();
+    request->exchange_.restore(r);
+    if (r->status == HTTP_SWITCHING_PROTOCOLS) request->exchange_.answered_by_upgrade();
     return DECLINED;
 }
 

@@ -5,8 +5,8 @@
 #include <span>
 
 #include "httpd/apache.hpp"
-#include "httpd/cookie_exchange.hpp"
 #include "httpd/decision.hpp"
+#include "httpd/exchange.hpp"
 #include "httpd/in_flight.hpp"
 #include "httpd/outcome.hpp"
 
@@ -45,7 +45,7 @@ private:
     apr_array_header_t* failed_ = nullptr;  // the workers that were asked for this request, in vain
     const Claims* claims_ = nullptr;        // as long as mod_proxy_balancer is asked
     std::optional<Decision> decision_;
-    CookieExchange cookie_;
+    Exchange exchange_;
     Tally tally_;
     InFlight in_flight_;
 };

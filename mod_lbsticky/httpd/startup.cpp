@@ -1,5 +1,6 @@
 #include "httpd/startup.hpp"
 
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -58,6 +59,19 @@ int fail(server_rec* server, const char* why) noexcept {
     return HTTP_INTERNAL_SERVER_ERROR;
 }
 
+// Throws std::runtime_error if what a balancer is to do cannot be done.
+void refuse_contradictions(server_rec* main_server) {
+    for_each_proxy(main_server, [&](server_rec* server) {
+        for_each_balancer(server, [&](const proxy_balancer& balancer) {
+            if (!is_ours(balancer) || balancer.s->sticky_separator != '\0') return;
+            if (settings_for(balancer, *proxy_configuration(server)).appends())
+                throw std::runtime_error(std::string(balancer.s->name) +
+                                         ": LBStickySession with route=append needs a character between id and route, "
+                                         "and stickysessionsep=Off is none");
+        });
+    });
+}
+
 // Why the module cannot run in this httpd; null if it can. Structures of mod_proxy grow at their ends with the minor
 // number of the interface, but httpd itself compares only the major number.
 const char* refuse_older_httpd(apr_pool_t* pool) noexcept {
@@ -85,6 +99,7 @@ int check_configuration(apr_pool_t*, apr_pool_t*, apr_pool_t* temporary, server_
     inherit_methods(main_server, temporary);
     return guarded(
         [&] {
+            refuse_contradictions(main_server);
             if (is_configuration_test()) warn_of_configuration(main_server);
             return OK;
         },

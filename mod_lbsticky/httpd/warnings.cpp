@@ -51,7 +51,9 @@ void warn_of_routes(const Subject& subject) {
     const auto& names = settings.session_names;
     const bool may_have_routes =
         names ? std::any_of(names->begin(), names->end(),
-                            [](const SessionName& name) { return name.where != Where::expression; })
+                            [](const SessionName& name) {
+                                return name.where != Where::expression && name.keeping == Keeping::given;
+                            })
               : *balancer.s->sticky != '\0';
     const bool only_session_ids = cookie_off && may_have_routes;
     std::unordered_map<std::string_view, std::string> by_route;

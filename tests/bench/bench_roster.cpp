@@ -27,7 +27,7 @@ std::vector<lbsticky::Worker> members(std::size_t number, bool arbitrary) {
     for (std::size_t i = 0; i < number; ++i) {
         workers[i].url = "http://192.168.1.1:" + std::to_string(10000 + i);
         workers[i].route = "node" + std::to_string(i + 1);
-        workers[i].cookies = {"." + workers[i].route, workers[i].route};
+        workers[i].ids = {workers[i].route};
         if (arbitrary) workers[i].factor = factor(random);
     }
     return workers;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/affinity.hpp"
+#include "core/session.hpp"
 #include "require.hpp"
 
 namespace lbsticky {
@@ -149,7 +150,7 @@ void check_preference(const Session& session, std::string_view name, const std::
     for (const auto& cookie : cookies) {
         if (cookie.name != name || cookie.value.empty()) continue;
         if (looked_at++ == FewValues::most) break;
-        const auto named = read_session(name, cookie.value, separator, roster()).worker;
+        const auto named = read_session(name, cookie.value, separator, Keeping::given, roster()).worker;
         const int worth = !named ? 1 : can_be_served(*named) ? 3 : 2;
         if (worth <= most) continue;
         most = worth;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/session.hpp"
+#include "core/session_name.hpp"
 #include "require.hpp"
 
 namespace lbsticky {

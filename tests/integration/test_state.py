@@ -57,7 +57,8 @@ def sums_in(report):
 def counts_in(report):
     """All that was counted in it."""
     return (requests_in(report), moved_in(report), *(report[key] for key in (
-        "refused", "cookies_issued", "cookies_unknown", "cookies_outdated", "unknown_routes")))
+        "refused", "cookies_issued", "cookies_unknown", "cookies_outdated", "ids_too_long",
+        "unknown_routes")))
 
 
 # -- counts are exact ---------------------------------------------------------------------------------------------
@@ -416,7 +417,7 @@ def test_html_xml_json_metrics_and_mod_status_tell_the_same_numbers(site):
 
     page = server.manager_page("?xml=1")
     [sticky] = xml.etree.ElementTree.fromstring(page).iter(f"{TAG}sticky")
-    for name in ("refused", "cookies_issued", "cookies_unknown", "cookies_outdated", "unknown_routes"):
+    for name in ("refused", "cookies_issued", "cookies_unknown", "cookies_outdated", "ids_too_long", "unknown_routes"):
         assert sticky.findtext(TAG + name) == str(report[name])
     assert [member.findtext(f"{TAG}name") for member in sticky.iter(f"{TAG}member")] == list(server.state())
     assert [[int(number.text) for number in (*member.iter(f"{TAG}requests"), member.find(f"{TAG}moved_away"))]

@@ -231,7 +231,7 @@ namespace {
 
 // The same workers, named by their routes in the balancer's own cookie.
 std::vector<Worker> named_by_cookie(std::vector<Worker> workers) {
-    for (Worker& worker : workers) worker.cookies = {"." + worker.route, worker.route};
+    for (Worker& worker : workers) worker.ids = {worker.route};
     return workers;
 }
 

@@ -57,6 +57,9 @@ lbsticky_cookies_unknown_total{balancer="shop"} 2
 # HELP lbsticky_cookies_outdated_total Requests with a cookie of the balancer's own that was signed with another than the first secret.
 # TYPE lbsticky_cookies_outdated_total counter
 lbsticky_cookies_outdated_total{balancer="shop"} 3
+# HELP lbsticky_ids_too_long_total Session ids that no route was appended to, because they would have passed 4,096 bytes.
+# TYPE lbsticky_ids_too_long_total counter
+lbsticky_ids_too_long_total{balancer="shop"} 0
 # HELP lbsticky_unknown_routes_total Requests whose session id carries no route of a worker.
 # TYPE lbsticky_unknown_routes_total counter
 lbsticky_unknown_routes_total{balancer="shop"} 41
@@ -146,6 +149,9 @@ lbsticky_cookies_unknown_total{balancer="<b>\"'&\\\n",server="\"<i>"} 0
 # HELP lbsticky_cookies_outdated Requests with a cookie of the balancer's own that was signed with another than the first secret.
 # TYPE lbsticky_cookies_outdated counter
 lbsticky_cookies_outdated_total{balancer="<b>\"'&\\\n",server="\"<i>"} 0
+# HELP lbsticky_ids_too_long Session ids that no route was appended to, because they would have passed 4,096 bytes.
+# TYPE lbsticky_ids_too_long counter
+lbsticky_ids_too_long_total{balancer="<b>\"'&\\\n",server="\"<i>"} 0
 # HELP lbsticky_unknown_routes Requests whose session id carries no route of a worker.
 # TYPE lbsticky_unknown_routes counter
 lbsticky_unknown_routes_total{balancer="<b>\"'&\\\n",server="\"<i>"} 0
@@ -195,6 +201,7 @@ TEST_CASE("the state of balancers as JSON, whatever their names are", "[metrics]
     "cookies_issued": 20,
     "cookies_unknown": 2,
     "cookies_outdated": 3,
+    "ids_too_long": 0,
     "unknown_routes": 41,
     "gone": {"requests": {"cookie": 0, "route": 1, "hash": 0, "new": 2, "failover": 0, "overload": 1}, "moved_away": 5},
     "workers": [
@@ -215,6 +222,7 @@ TEST_CASE("the state of balancers as JSON, whatever their names are", "[metrics]
     "cookies_issued": 0,
     "cookies_unknown": 0,
     "cookies_outdated": 0,
+    "ids_too_long": 0,
     "unknown_routes": 0,
     "gone": {"requests": {"cookie": 0, "route": 0, "hash": 0, "new": 0, "failover": 0, "overload": 0}, "moved_away": 0},
     "workers": [

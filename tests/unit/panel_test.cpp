@@ -65,6 +65,7 @@ TEST_CASE("the panel of a balancer in XML", "[panel]") {
         <httpd:cookies_issued>20</httpd:cookies_issued>
         <httpd:cookies_unknown>2</httpd:cookies_unknown>
         <httpd:cookies_outdated>3</httpd:cookies_outdated>
+        <httpd:ids_too_long>0</httpd:ids_too_long>
         <httpd:unknown_routes>41</httpd:unknown_routes>
         <httpd:member>
             <httpd:name>http://10.0.0.1:8080</httpd:name>
@@ -137,6 +138,7 @@ TEST_CASE("nothing in a configuration can break out of the XML", "[panel]") {
         <httpd:cookies_issued>0</httpd:cookies_issued>
         <httpd:cookies_unknown>0</httpd:cookies_unknown>
         <httpd:cookies_outdated>0</httpd:cookies_outdated>
+        <httpd:ids_too_long>0</httpd:ids_too_long>
         <httpd:unknown_routes>0</httpd:unknown_routes>
         <httpd:member>
             <httpd:name>http://&lt;u&gt;&#39;&quot;</httpd:name>

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "core/session_name.hpp"
 
 namespace lbsticky {
 namespace {

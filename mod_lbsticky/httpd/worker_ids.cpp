@@ -1,4 +1,4 @@
-#include "httpd/cookie_values.hpp"
+#include "httpd/worker_ids.hpp"
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -27,18 +27,18 @@ std::string token(std::string_view secret, std::string_view id) {
     return text.data();
 }
 
-const std::vector<std::string>& CookieValues::of(const Worker& worker) {
+const std::vector<std::string>& WorkerIds::of(const Worker& worker) {
     // Routes can be changed in balancer-manager again and again: this bounds the memory.
     constexpr std::size_t max_cached = 100'000;
     if (by_id_.size() >= max_cached) by_id_.clear();
 
     const std::string id = cookie_id(worker);
     const auto [cached, is_new] = by_id_.try_emplace(id);
-    std::vector<std::string>& values = cached->second;
-    if (!is_new && !values.empty()) return values;
-    if (secrets_.empty()) values = {"." + id, id};
-    for (const std::string& secret : secrets_) values.push_back(token(secret, id));
-    return values;
+    std::vector<std::string>& ids = cached->second;
+    if (!is_new && !ids.empty()) return ids;
+    if (secrets_.empty()) ids = {id};
+    for (const std::string& secret : secrets_) ids.push_back(token(secret, id));
+    return ids;
 }
 
 }  // namespace lbsticky

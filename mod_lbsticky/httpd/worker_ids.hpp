@@ -1,4 +1,4 @@
-// The values of the balancer's own cookie that name a worker.
+// What clients know a worker by: in the balancer's own cookie, and behind session ids that it appends routes to.
 #pragma once
 
 #include <string>
@@ -19,13 +19,13 @@ inline constexpr std::size_t shortest_secret = 32;
 // of all workers, and can choose among them. Throws std::runtime_error if OpenSSL fails.
 std::string token(std::string_view secret, std::string_view id);
 
-// The values that name a worker; clients are given the first. Without secrets they are ".ID" and "ID", where ID is its
-// cookie_id(); with secrets, one token for each secret. They are cached: a token costs about a microsecond, and rosters
-// are built whenever a worker fails. One thread at a time.
-class CookieValues {
+// The ids of a worker; clients are given the first. Without secrets there is one, its cookie_id(); with secrets, one
+// token of that for each secret. They are cached: a token costs about a microsecond, and rosters are built whenever a
+// worker fails. One thread at a time.
+class WorkerIds {
 public:
     // The secrets must outlive it; the first one signs.
-    explicit CookieValues(const std::vector<std::string>& secrets) noexcept : secrets_(secrets) {}
+    explicit WorkerIds(const std::vector<std::string>& secrets) noexcept : secrets_(secrets) {}
 
     // Valid until the next call. Throws what token() does, std::bad_alloc.
     const std::vector<std::string>& of(const Worker& worker);

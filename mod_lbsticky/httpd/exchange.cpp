@@ -1,0 +1,389 @@
+#include "httpd/exchange.hpp"
+
+#include <array>
+#include <cstring>
+#include <new>
+#include <optional>
+#include <span>
+
+#include "core/masked_url.hpp"
+#include "core/set_cookie.hpp"
+#include "httpd/guard.hpp"
+
+extern "C" {
+#include "apr_date.h"
+#include "apr_strings.h"
+#include "util_filter.h"
+}
+
+APLOG_USE_MODULE(lbmethod_sticky);
+
+namespace lbsticky {
+namespace {
+
+// Registered once, before any request.
+ap_filter_rec_t* restoring_filter = nullptr;
+ap_filter_rec_t* answering_filter = nullptr;
+
+bool is_tls(const request_rec* r) noexcept {
+    return std::strcmp(ap_http_scheme(r), "https") == 0;
+}
+
+// A request whose response may be a 101. One that waits for a 100 (Continue) first is left out: that would carry the
+// cookie too.
+bool offers_to_upgrade(const request_rec* r) noexcept {
+    return apr_table_get(r->headers_in, "Upgrade") && !apr_table_get(r->headers_in, "Expect");
+}
+
+// The path that the client asked for, by which browsers choose cookies: not that of an ErrorDocument.
+std::string_view path_of_client(const request_rec* r) noexcept {
+    while (r->prev) r = r->prev;
+    return r->parsed_uri.path ? r->parsed_uri.path : "/";
+}
+
+const char* set_cookie_header(request_rec* r, const Decision& decision) noexcept {
+    const Balancer& own = *decision.balancer;
+    return apr_pstrcat(r->pool, own.cookie_name.c_str(), "=", decision.cookie,
+                       own.cookie_end[is_tls(r) ? 1 : 0].c_str(), nullptr);
+}
+
+// Where a response's headers may be: some of mod_proxy's modules put them where httpd keeps those that errors have too
+// (mod_proxy_fcgi).
+std::array<apr_table_t**, 2> header_tables(request_rec* r) noexcept {
+    return {&r->headers_out, &r->err_headers_out};
+}
+
+// Whether a header has that name. Most are written as here, which strcmp() finds sooner.
+bool is_called(const char* header, const char* name) noexcept {
+    return std::strcmp(header, name) == 0 || ap_cstr_casecmp(header, name) == 0;
+}
+
+std::span<apr_table_entry_t> entries_of(const apr_table_t* table) noexcept {
+    const apr_array_header_t* headers = apr_table_elts(table);
+    return {reinterpret_cast<apr_table_entry_t*>(headers->elts), static_cast<std::size_t>(headers->nelts)};
+}
+
+bool is_header_called(const apr_table_entry_t& header, const char* name) noexcept {
+    // The first letter (no name here begins with anything else) tells most of them apart.
+    const bool may_be = header.key && ((header.key[0] ^ name[0]) & ~0x20) == 0;
+    return may_be && header.val && is_called(header.key, name);
+}
+
+// Calls visit(value) for each header of that name.
+template <typename Visit>
+void for_each_header(const apr_table_t* table, const char* name, Visit&& visit) {
+    for (const apr_table_entry_t& header : entries_of(table))
+        if (is_header_called(header, name)) visit(header.val);
+}
+
+// Gives a request these headers of that name and no others.
+void set_headers(request_rec* r, const char* name, std::span<const char* const> headers) noexcept {
+    if (headers.empty()) return apr_table_unset(r->headers_in, name);
+    apr_table_setn(r->headers_in, name, headers.front());
+    for (const char* header : headers.subspan(1)) apr_table_addn(r->headers_in, name, header);
+}
+
+// Whether browsers forget the cookie when they are given it.
+bool is_deletion(const GivenCookie& cookie, apr_pool_t* pool) noexcept {
+    if (cookie.value.empty()) return true;
+    if (cookie.is_over) return *cookie.is_over;
+    if (cookie.expires.empty()) return false;
+    // The date that most deletions have is 0 in APR's clock, which is also its answer to what is no date.
+    if (cookie.expires.find("1970") != std::string_view::npos) return true;
+    const apr_time_t date = apr_date_parse_rfc(apr_pstrmemdup(pool, cookie.expires.data(), cookie.expires.size()));
+    return date != APR_DATE_BAD && date <= apr_time_now();
+}
+
+// The session id that a response header gives under that name: empty where it takes one away, nothing if it is another
+// header.
+std::optional<std::string_view> id_given_by(const apr_table_entry_t& header, const SessionName& name,
+                                            apr_pool_t* pool) {
+    if (name.where == Where::header)
+        return is_header_called(header, name.behind_word().data()) ? std::optional<std::string_view>(header.val)
+                                                                   : std::nullopt;
+    if (name.cookie.empty() || !is_header_called(header, "Set-Cookie")) return std::nullopt;
+    const auto cookie = read_set_cookie(header.val, name.cookie);
+    if (!cookie) return std::nullopt;
+    return is_deletion(*cookie, pool) ? std::string_view() : cookie->value;
+}
+
+// The session id that the member gives the client under that name; of several cookies the last one, as browsers do.
+// Empty where it takes one away.
+std::optional<std::string_view> id_given_by_member(request_rec* r, const SessionName& name) {
+    std::optional<std::string_view> given;
+    for (apr_table_t** table : header_tables(r))
+        for (const apr_table_entry_t& header : entries_of(*table))
+            if (const auto id = id_given_by(header, name, r->pool)) given = id;
+    return given;
+}
+
+// Whether the session that the client will have after this response carries no known route.
+bool lacks_route(request_rec* r, const Decision& decision) {
+    Balancer& own = *decision.balancer;
+    SessionName from_stickysession;
+    for (const SessionName& name : own.session_names(from_stickysession)) {
+        if (const auto given = id_given_by_member(r, name)) {
+            if (given->empty()) continue;
+            const ThreadLock lock(own.httpds);
+            const Roster& roster = own.roster.current(apr_time_now(), r->server);  // the request may be old
+            return !last_route(*given, own.httpds.s->sticky_separator, name.keeping, roster);
+        }
+        const std::string_view of_request = decision.session.name;
+        if (!of_request.empty() &&
+            (of_request == name.cookie || of_request == name.parameter || of_request == name.other))
+            return decision.unknown_route();
+    }
+    return false;
+}
+
+// Longest value of a cookie with its name, and of a header, in bytes: browsers keep no cookie that is longer.
+constexpr std::size_t longest_id = 4096;
+
+// Appends the route of a member to what the response header gives as `id`, a part of its value.
+void append_to(apr_table_entry_t& header, std::string_view id, char separator, const char* route,
+               apr_pool_t* pool) noexcept {
+    const char text[] = {separator, '\0'};
+    const auto begin = static_cast<apr_size_t>(id.data() - header.val);
+    header.val = apr_pstrcat(pool, apr_pstrmemdup(pool, header.val, begin + id.size()), text, route,
+                             header.val + begin + id.size(), nullptr);
+}
+
+bool is_cookie_called(const char* set_cookie, std::string_view name) noexcept {
+    return std::strncmp(set_cookie, name.data(), name.size()) == 0 && set_cookie[name.size()] == '=';
+}
+
+void tell_of_foreign_cookie(request_rec* r, const Decision& decision) noexcept {
+    if (!decision.balancer->shared.notices().is_first_foreign_cookie()) return;
+    const auto tell = [&] {
+        ap_log_rerror(
+            APLOG_MARK, APLOG_NOTICE, 0, r,
+            "%s: the response of %s has a cookie %s, which is the name of the balancer's own: it is taken off. "
+            "A proxy behind this one, and an application, need another name than this balancer: "
+            "LBStickyCookie NAME",
+            decision.balancer->httpds.s->name, masked_url(url_of(*decision.worker->s)).c_str(),
+            decision.balancer->cookie_name.c_str());
+    };
+    guarded(tell, [](const char*) {});  // without memory nobody is told
+}
+
+template <void (Exchange::*act)(request_rec*)>
+apr_status_t act_once(ap_filter_t* filter, apr_bucket_brigade* response) noexcept {
+    request_rec* r = filter->r;
+    auto* exchange = static_cast<Exchange*>(filter->ctx);
+    ap_filter_t* next = filter->next;
+    ap_remove_output_filter(filter);
+    guarded([&] { (exchange->*act)(r); },
+            [&](const char* why) {
+                ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                              "the response could not be given what clients come back by: %s", why);
+            });
+    return ap_pass_brigade(next, response);
+}
+
+}  // namespace
+
+const char* Exchange::all_cookies(request_rec* r) noexcept {
+    restore(r);
+    decision_ = nullptr;
+    const char* first = nullptr;
+    bool several = false;
+    for_each_header(r->headers_in, "Cookie", [&](const char* header) {
+        several = first;
+        if (!several) first = header;
+    });
+    return several ? apr_table_getm(r->pool, r->headers_in, "Cookie") : first;
+}
+
+void Exchange::begin(request_rec* r, const Decision& decision) noexcept {
+    decision_ = nullptr;
+    if (!decision.balancer || !decision.worker) return;
+    const Balancer& own = *decision.balancer;
+    if (own.cookie_name.empty() && !decision.id) return;
+    decision_ = &decision;
+    if (decision.has_cookie || decision.id)
+        guarded([&] { take_away(r); },
+                [&](const char* why) {
+                    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "what is not for members could not be taken away: %s",
+                                  why);
+                });
+    if (!has_filters_ && !r->main) {
+        if (sent_) ap_add_output_filter_handle(restoring_filter, this, r, r->connection);
+        ap_add_output_filter_handle(answering_filter, this, r, r->connection);
+        has_filters_ = true;
+    }
+    if (!own.cookie_name.empty() && offers_to_upgrade(r)) set_early(r);
+}
+
+// Takes out of the request's headers what members are not to see: the balancer's own cookie, and behind session ids the
+// routes that were appended to them. What is empty then goes as a whole.
+void Exchange::take_away(request_rec* r) {
+    Balancer& own = *decision_->balancer;
+    const auto own_cookie = [&](std::string_view header, char* kept) {
+        if (decision_->has_cookie) return without_cookie(header, own.cookie_name, kept);
+        return header.copy(kept, header.size());
+    };
+    if (!decision_->id) return shorten(r, "Cookie", own_cookie);
+
+    const ThreadLock lock(own.httpds);
+    const Roster& roster = own.roster.current(r->request_time, r->server);
+    const auto id_in = [&](std::string_view value) {
+        return without_last_route(value, own.httpds.s->sticky_separator, Keeping::append, roster);
+    };
+    const auto& names = *own.settings.session_names;
+    shorten(r, "Cookie", [&](std::string_view header, char* kept) {
+        std::size_t size = own_cookie(header, kept);
+        for (const SessionName& name : names)
+            if (name.keeping == Keeping::append) size = with_shorter_values({kept, size}, name.cookie, kept, id_in);
+        return size;
+    });
+    for (const SessionName& name : names)
+        if (name.keeping == Keeping::append && name.where == Where::header)
+            shorten(r, name.behind_word().data(),
+                    [&](std::string_view header, char* kept) { return header.copy(kept, id_in(header).size()); });
+}
+
+// Gives the request shorter headers of that name: shortened(header, kept) writes what stays, and returns how long it
+// is.
+template <typename Shortened>
+void Exchange::shorten(request_rec* r, const char* name, Shortened&& shortened) {
+    apr_array_header_t* as_sent = apr_array_make(r->pool, 1, sizeof(const char*));
+    for_each_header(r->headers_in, name, [&](const char* header) { APR_ARRAY_PUSH(as_sent, const char*) = header; });
+    auto** headers = static_cast<const char**>(apr_palloc(r->pool, sizeof(const char*) * as_sent->nelts));
+    std::size_t count = 0;
+    bool is_shorter = false;
+    for (int i = 0; i < as_sent->nelts; ++i) {
+        const std::string_view header = APR_ARRAY_IDX(as_sent, i, const char*);
+        auto* kept = static_cast<char*>(apr_palloc(r->pool, header.size() + 1));
+        const std::size_t size = shortened(header, kept);
+        kept[size] = '\0';
+        is_shorter = is_shorter || size < header.size();
+        if (size > 0) headers[count++] = kept;
+    }
+    if (!is_shorter) return;
+    set_headers(r, name, {headers, count});
+    sent_ = new (apr_palloc(r->pool, sizeof(Sent))) Sent{name, as_sent, sent_};
+}
+
+void Exchange::restore(request_rec* r) noexcept {
+    for (; sent_; sent_ = sent_->next) {
+        const apr_array_header_t& headers = *sent_->headers;
+        set_headers(r, sent_->name,
+                    {reinterpret_cast<const char* const*>(headers.elts), static_cast<std::size_t>(headers.nelts)});
+    }
+}
+
+// Whether the cookie is due but for what the member answers with.
+bool Exchange::may_be_due(const request_rec* r) const noexcept {
+    return decision_->cookie && path_matches(path_of_client(r), decision_->balancer->cookie.attributes.path);
+}
+
+// By `LBStickyCookie auto` on a balancer with session names the cookie is due only to a client whose session id carries
+// no known route; but whoever has one that was signed with an older secret is given another.
+bool Exchange::is_only_where_needed() const noexcept {
+    return decision_->has_names && !decision_->outdated_cookie &&
+           decision_->balancer->cookie.given == CookieSettings::Given::where_needed;
+}
+
+bool Exchange::is_due(request_rec* r) const {
+    return may_be_due(r) && (!is_only_where_needed() || lacks_route(r, *decision_));
+}
+
+// Sets the cookie already now where the response may be a 101 (Switching Protocols), which passes no filter but keeps
+// the Set-Cookie headers that are there before. It has no session id of its own to look at.
+void Exchange::set_early(request_rec* r) noexcept {
+    take_off(r);  // one that was set for a worker that did not answer
+    const bool is_due_now = may_be_due(r) && (!is_only_where_needed() || decision_->unknown_route());
+    if (!is_due_now) return;
+    early_ = set_cookie_header(r, *decision_);
+    apr_table_addn(r->headers_out, "Set-Cookie", early_);
+}
+
+// Takes all cookies of that name off the response: what set_early() has set, and what the member sets.
+void Exchange::take_off(request_rec* r) noexcept {
+    struct Kept {
+        const Exchange& exchange;
+        apr_table_t* headers;
+        bool is_foreign;
+    };
+    const std::string_view name = decision_->balancer->cookie_name;
+    for (apr_table_t** table : header_tables(r)) {
+        bool found = false;
+        for_each_header(*table, "Set-Cookie",
+                        [&](const char* header) { found = found || is_cookie_called(header, name); });
+        if (!found) continue;
+        Kept kept{*this, apr_table_make(r->pool, 8), false};
+        const auto keep = [](void* context, const char* key, const char* value) -> int {
+            auto& [exchange, headers, is_foreign] = *static_cast<Kept*>(context);
+            const bool is_ours = ap_cstr_casecmp(key, "Set-Cookie") == 0 &&
+                                 is_cookie_called(value, exchange.decision_->balancer->cookie_name);
+            if (!is_ours)
+                apr_table_addn(headers, key, value);
+            else if (!exchange.early_ || std::strcmp(value, exchange.early_) != 0)
+                is_foreign = true;
+            return 1;
+        };
+        apr_table_do(keep, &kept, *table, nullptr);
+        *table = kept.headers;
+        if (kept.is_foreign) tell_of_foreign_cookie(r, *decision_);
+    }
+    early_ = nullptr;
+}
+
+// Appends to the session ids that the member gives the route by which they are found again.
+void Exchange::append_routes(request_rec* r) {
+    Balancer& own = *decision_->balancer;
+    const char separator = own.httpds.s->sticky_separator;
+    std::optional<ThreadLock> lock;
+    for (const SessionName& name : *own.settings.session_names) {
+        if (name.keeping != Keeping::append) continue;
+        for (apr_table_t** table : header_tables(r)) {
+            for (apr_table_entry_t& header : entries_of(*table)) {
+                const auto id = id_given_by(header, name, r->pool);
+                if (!id || id->empty()) continue;
+                if (!lock) lock.emplace(own.httpds);
+                const Roster& roster = own.roster.current(apr_time_now(), r->server);  // the request may be old
+                if (last_route(*id, separator, Keeping::append, roster)) continue;
+                const bool stays_home = decision_->home_id && *id == decision_->session.id;
+                const char* route = stays_home ? decision_->home_id : decision_->id;
+                if (name.cookie.size() + id->size() + 1 + std::strlen(route) > longest_id)
+                    own.shared.ids_too_long().fetch_add(1, std::memory_order_relaxed);
+                else
+                    append_to(header, *id, separator, route, r->pool);
+            }
+        }
+    }
+}
+
+void Exchange::answer(request_rec* r) {
+    if (!decision_) return;
+    if (decision_->id) append_routes(r);
+    if (decision_->balancer->cookie_name.empty()) return;
+    take_off(r);
+    if (!is_due(r)) return;
+    Balancer& own = *decision_->balancer;
+    apr_table_addn(r->headers_out, "Set-Cookie", set_cookie_header(r, *decision_));
+    bool is_private = false;
+    for (apr_table_t** table : header_tables(r))
+        for_each_header(*table, "Cache-Control", [&](const char* value) {
+            is_private = is_private || ap_find_token(r->pool, value, "private");
+        });
+    if (own.cookie.attributes.no_cache && !is_private) apr_table_mergen(r->headers_out, "Cache-Control", "private");
+    own.shared.cookies_issued().fetch_add(1, std::memory_order_relaxed);
+}
+
+void Exchange::answered_by_upgrade() const noexcept {
+    if (decision_ && early_) decision_->balancer->shared.cookies_issued().fetch_add(1, std::memory_order_relaxed);
+}
+
+void register_filters() noexcept {
+    // Nearer to the member than mod_cache, which remembers by what request headers (Vary) it has a response.
+    restoring_filter =
+        ap_register_output_filter("LBSTICKY_RESTORE", act_once<&Exchange::restore>, nullptr, AP_FTYPE_RESOURCE);
+    // Nearer to the client than mod_cache (AP_FTYPE_CONTENT_SET + 1): the cookie of one client is not stored for
+    // others.
+    constexpr auto behind_the_cache = static_cast<ap_filter_type>(AP_FTYPE_CONTENT_SET + 2);
+    answering_filter =
+        ap_register_output_filter("LBSTICKY_ANSWER", act_once<&Exchange::answer>, nullptr, behind_the_cache);
+}
+
+}  // namespace lbsticky

@@ -1,0 +1,59 @@
+// What stands between client and member: by what clients come back, and what members do not see of that. It is the
+// balancer's own cookie, and the routes that are appended to session ids.
+#pragma once
+
+#include "httpd/apache.hpp"
+#include "httpd/decision.hpp"
+
+namespace lbsticky {
+
+// What is done about that for one request, as long as that lasts. One thread at a time has a request.
+class Exchange {
+public:
+    // All Cookie headers of the request, as the client and other modules left them, in one; null where there is none.
+    // Begins anew: puts back what was taken away for a worker that did not answer.
+    const char* all_cookies(request_rec* r) noexcept;
+
+    // For each worker that is chosen: takes cookie and routes away from the request, and prepares the response. Where
+    // the balancer has no cookie of its own and appends nothing this does nothing. The decision must outlive the
+    // request.
+    void begin(request_rec* r, const Decision& decision) noexcept;
+
+    // Puts the request's headers back as they were: for whoever looks at the request once it has been sent.
+    void restore(request_rec* r) noexcept;
+
+    // For the response, whatever a member answers with: appends routes, sets the cookie if it is due, and takes off one
+    // of the same name that the member sets. Not for a 101 (Switching Protocols).
+    void answer(request_rec* r);
+
+    // Counts the cookie that went out with a 101, which passes no filter.
+    void answered_by_upgrade() const noexcept;
+
+private:
+    // Headers of one name that are not in the request as they were.
+    struct Sent {
+        const char* name;
+        apr_array_header_t* headers;
+        Sent* next;
+    };
+
+    bool may_be_due(const request_rec* r) const noexcept;
+    bool is_due(request_rec* r) const;
+    bool is_only_where_needed() const noexcept;
+    void take_away(request_rec* r);
+    template <typename Shortened>
+    void shorten(request_rec* r, const char* name, Shortened&& shortened);
+    void append_routes(request_rec* r);
+    void set_early(request_rec* r) noexcept;
+    void take_off(request_rec* r) noexcept;
+
+    const Decision* decision_ = nullptr;  // null: nothing is to be done
+    Sent* sent_ = nullptr;
+    const char* early_ = nullptr;  // the Set-Cookie header that was set before the member answered
+    bool has_filters_ = false;     // the response passes those of this module
+};
+
+// Registers the output filters. For register_hooks.
+void register_filters() noexcept;
+
+}  // namespace lbsticky
