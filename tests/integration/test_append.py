@@ -7,7 +7,7 @@ import socketserver
 import pytest
 
 from application import Application
-from server import BACKEND_IS_DOWN, Client, cluster, with_routes
+from server import BACKEND_IS_DOWN, STATUS, Client, cluster, wait_until, with_routes
 from test_configuration import refusal, section, written
 from test_cookie_secret import NEW, OLD, secrets, token
 from test_decision_table import NOBODY_CAN_SERVE
@@ -16,7 +16,6 @@ from test_protocols import Ajp, FastCgi, by_http2, two_responders
 
 APPEND = "LBStickySession sid route=append"
 OFF = "LBStickyCookie off\n"
-NO_ROUTES = [r"members have no route="]
 
 
 class InCookie:
@@ -38,13 +37,13 @@ class InCookie:
     @staticmethod
     def given(answer):
         """All that the client was given."""
-        return [re.fullmatch("sid=(.*); Path=/; HttpOnly", cookie).group(1) for cookie in answer.set_cookies]
+        return [cookie.removeprefix("sid=").removesuffix("; Path=/; HttpOnly") for cookie in answer.set_cookies]
 
     @staticmethod
     def seen(member):
         """What that member saw in its last request; None: no such header."""
         [header] = member.requests[-1][2].get_all("Cookie") or [None]
-        return header and re.fullmatch("sid=(.*)", header).group(1)
+        return header and header.removeprefix("sid=")
 
 
 class InHeader:
@@ -134,7 +133,7 @@ def test_a_member_without_a_route_is_named_as_in_the_balancers_cookie(httpd, bac
     urls = [member.url for member in members]
     own = [httpd(cluster(url)).curl().set_cookies[0] for url in urls]
     names = [re.match(r"lbsticky_mycluster=\.([0-9a-f]{16});", cookie).group(1) for cookie in own]
-    server = httpd(cluster(*urls, more=place.directive), expected=NO_ROUTES)
+    server = httpd(cluster(*urls, more=place.directive))  # without a warning that ids cannot name them
     all_give(members, place.made("abc"))
     assert [place.given(server.curl()) for _ in urls] == [[f"abc.{name}"] for name in names]
     for number in (1, 0):
@@ -289,23 +288,32 @@ def test_a_headers_name_is_the_same_in_small_and_capital_letters(httpd, backends
 LONGEST = 4096  # bytes of a cookie's name and value together that browsers keep
 
 
+def too_long(server):
+    """How many ids were left alone for their length."""
+    [count] = re.findall(r'^lbsticky_ids_too_long_total{balancer="mycluster"} (\d+)$',
+                         server.curl("/lbsticky-status").body, re.MULTILINE)
+    return int(count)
+
+
 @pytest.mark.parametrize("spare", [0, 1, -1, -4], ids="{} bytes to spare".format)
 def test_a_cookie_that_would_become_too_long_is_left_alone(httpd, backends, spare):
     members = backends(1)
-    server = httpd(cluster(*with_routes(members), more=OFF + APPEND))
+    server = httpd(STATUS + cluster(*with_routes(members), more=OFF + APPEND))
     id = "x" * (LONGEST - len("sid") - len(".node1") - spare)
     all_give(members, InCookie.made(id))
     assert InCookie.given(server.curl()) == [id if spare < 0 else f"{id}.node1"]
+    assert too_long(server) == (1 if spare < 0 else 0)
     server.curl("/", *InCookie.sent(f"{id}.node1"))
     assert InCookie.seen(members[0]) == id
 
 
 def test_a_header_that_would_become_too_long_is_left_alone(httpd, backends):
     members = backends(1)
-    server = httpd(cluster(*with_routes(members), more=OFF + InHeader.directive))
+    server = httpd(STATUS + cluster(*with_routes(members), more=OFF + InHeader.directive))
     for length, suffix in ((4000, ".node1"), (4096, ""), (5000, "")):
         all_give(members, InHeader.made("x" * length))
         assert InHeader.given(server.curl()) == ["x" * length + suffix]
+    assert too_long(server) == 2
 
 
 # -- what members see ---------------------------------------------------------------------------------------------
@@ -555,6 +563,20 @@ def test_an_id_that_is_made_where_a_session_failed_over_stays_there(httpd, backe
 
 
 @in_either
+def test_a_session_that_is_served_elsewhere_for_a_request_stays_at_home(httpd, backends, send, place):
+    members = backends(3)
+    server = httpd(cluster(*with_routes(members), more=f"{place.directive}\nLBStickyLimit all=1"))
+    members[0].gate.clear()
+    send(server, "/slow", *place.sent("0123456789abcdef.node1"))
+    wait_until(lambda: members[0].requests, "the member has the first request")
+    for id, home in (("0123456789abcdef", True), ("new", False)):
+        all_give(members, place.made(id))
+        answer = server.curl("/", *place.sent("0123456789abcdef.node1"))
+        assert answer.affinity == "overload" and place.seen(member_of(answer, members)) == "0123456789abcdef"
+        assert place.given(answer) == [f"{id}.node1" if home else f"{id}.node{number_of(answer)}"]
+
+
+@in_either
 def test_a_draining_member_keeps_its_sessions_and_gets_no_others(httpd, backends, place):
     a, b, c = with_routes(backends(3))
     server = httpd(cluster(a, f"{b} status=+N", c, more=place.directive))
@@ -753,7 +775,7 @@ def counted(tmp_path, *servers, clients=3, requests=6):
 @of_each_kind
 def test_two_front_ends_have_the_same_sessions(httpd, applications, tmp_path, kind, name):
     members = with_routes(applications(kind, 3))
-    more = f"LBStickySession {name} route=append"
+    more = f"{OFF}LBStickySession {name} route=append"
     one, two = httpd(cluster(*members, more=more)), httpd(cluster(*reversed(members), more=more))
     assert counted(tmp_path, one, two) == [["1", "2", "3", "4", "5", "6"]] * 3
     # Of each client the first request goes where its turn is; those between are of nobody.
@@ -764,7 +786,7 @@ def test_two_front_ends_have_the_same_sessions(httpd, applications, tmp_path, ki
 @of_each_kind
 def test_front_ends_behind_a_stock_one_keep_the_sessions(httpd, applications, tmp_path, kind, name):
     members = with_routes(applications(kind, 3))
-    more = f"LBStickySession {name} route=append"
+    more = f"{OFF}LBStickySession {name} route=append"
     ours = [httpd(cluster(*members, more=more)) for _ in range(2)]
     stock = httpd(cluster(*(f"{server.url} route=front{n}" for n, server in enumerate(ours, 1)),
                           settings=f"lbmethod=byrequests stickysession={name}"))
@@ -793,7 +815,6 @@ WORDS = ("given", "append")
 REFUSED = {
     "LBStickySession sid route=nonsense": "route=nonsense",
     "LBStickySession sid route=": "route=",
-    "LBStickySession sid route=Append": "route=Append",
     "LBStickySession sid route=append,given": "route=append,given",
     "LBStickySession header:X-Session route=taken": "route=taken",
 }
@@ -815,8 +836,13 @@ def test_httpd_refuses_the_word_where_no_name_stands_before_it(written, line):
 @pytest.mark.parametrize("names", ['"expr:%{REMOTE_USER}"', 'sid "expr:%{REMOTE_USER}"', '"expr:%{REMOTE_USER}" sid'])
 def test_httpd_refuses_to_append_to_what_an_expression_says(written, names):
     said = refusal(written(section(f"LBStickySession {names} route=append")))
-    assert said.startswith("LBStickySession: 'route=append' is not allowed")
-    assert "expr:" in said
+    assert said.startswith("LBStickySession: 'route=append' is not allowed: ") and "expression" in said
+
+
+@pytest.mark.parametrize("line", ["sid route=append A", "sid route=append route=append", "sid route=given A"])
+def test_httpd_refuses_what_stands_behind_the_word(written, line):
+    said = refusal(written(section(f"LBStickySession {line}")))
+    assert said.startswith(f"LBStickySession: '{line.split()[1]}' is not allowed: ")
 
 
 @pytest.mark.parametrize("line", ["sid route=append", "sid|s A header:X-Session route=append", "sid route=given",

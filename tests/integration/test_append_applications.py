@@ -52,7 +52,7 @@ def signing_members(cleanup):
     return with_routes(members)
 
 
-SIGNED = "LBStickySession session route=append"
+SIGNED = "LBStickySession session route=append\nLBStickyCookie off"
 
 
 def test_a_session_that_its_member_signs_is_never_lost(httpd, signing_members, tmp_path):

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from mcp import SESSION, McpServer
+from mcp_server import SESSION, McpServer
 from server import BACKEND_IS_DOWN
 from test_drift import EXAMPLES
 

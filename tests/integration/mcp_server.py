@@ -23,8 +23,6 @@ class McpServer:
         server = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
             def do_POST(self):
                 message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 if message["method"] == "initialize":
@@ -47,7 +45,6 @@ class McpServer:
                     return
                 self.send_response(200)
                 self.send_header("Content-Type", "text/event-stream")
-                self.send_header("Connection", "close")
                 self.end_headers()
                 while (text := session[1].get()) is not None:
                     self.wfile.write(f"event: message\ndata: {text}\n\n".encode())
@@ -81,8 +78,6 @@ class McpServer:
                     self.send_header(SESSION, session)
                 if body:
                     self.send_header("Content-Type", "application/json")
-                if status != 204:
-                    self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body.encode())
 
