@@ -174,4 +174,3 @@ def test_a_servlet_container_without_a_jvm_route_keeps_its_sessions(httpd, tomca
         assert counters == ["1", "2", "3", "4", "5", "6"]
         client.curl(servers[0], "/counter.jsp?logout=1")
         assert client.curl(servers[0], "/counter.jsp").body.strip() == "1"
-        servers[0].curl("/counter.jsp?turn")  # so that the next client's turn is the other member
