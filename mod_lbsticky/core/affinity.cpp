@@ -222,13 +222,13 @@ Session find_session(const Claims& claims, const Rules& rules, const Roster& ros
     return found;
 }
 
-OwnCookie find_own_cookie(const Claims& claims, const Roster& roster) noexcept {
+OwnCookie find_own_cookie(const Claims& claims, const Rules& rules, const Roster& roster) noexcept {
     OwnCookie found;
     if (claims.cookies.empty()) return found;
     found.present = true;
     for (std::size_t i = 0; i < claims.cookies.size(); ++i) {
         const std::string_view value = claims.cookies[i];
-        const std::string_view id = value.substr(value.starts_with('.') ? 1 : 0);
+        const std::string_view id = value.substr(!rules.has_secret && value.starts_with('.') ? 1 : 0);
         const auto worker = roster.find_by_id(id);
         if (worker && serving(roster, *worker, nullptr, anyone)) return {true, id, worker};
         if (worker && !found.worker) found = {true, id, worker};

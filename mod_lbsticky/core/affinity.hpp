@@ -46,7 +46,7 @@ struct Session {
 // What a request says with the balancer's own cookie.
 struct OwnCookie {
     bool present = false;               // there is one, understood or not
-    std::string_view id;                // in the one that names the worker: behind a dot, if there is one
+    std::string_view id;                // in the one that names the worker
     std::optional<std::size_t> worker;  // the worker it names; by preference one that can serve
 };
 
@@ -73,15 +73,16 @@ Session read_session(std::string_view name, std::string_view value, char separat
 // known, else the first. No allocation.
 Session find_session(const Claims& claims, const Rules& rules, const Roster& roster) noexcept;
 
-// The balancer's own cookie that a request claims to have: of several the first that names a worker that can serve,
+// The balancer's own cookie that a request claims to have. Its value is a worker's id, which has a dot before it unless
+// it is a token; without the dot it is understood too. Of several the first that names a worker that can serve,
 // else the first that names one. No allocation.
-OwnCookie find_own_cookie(const Claims& claims, const Roster& roster) noexcept;
+OwnCookie find_own_cookie(const Claims& claims, const Rules& rules, const Roster& roster) noexcept;
 
 // Who serves a request, and why.
 struct Choice {
     // What the request says; nobody is chosen yet.
     Choice(const Claims& claims, const Rules& rules, const Roster& roster) noexcept
-        : session(find_session(claims, rules, roster)), cookie(find_own_cookie(claims, roster)) {}
+        : session(find_session(claims, rules, roster)), cookie(find_own_cookie(claims, rules, roster)) {}
 
     std::optional<std::size_t> worker;  // nobody: no worker can serve, or `refused`
     Affinity affinity = Affinity::fresh;

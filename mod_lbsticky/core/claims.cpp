@@ -32,7 +32,8 @@ void read_name(const RequestText& request, const SessionName& name, ParsingRules
 void read_session(const RequestText& request, const Rules& rules, Claims& claims) {
     for (const SessionName& name : rules.names) {
         if (name.where != Where::cookie_or_url) {
-            const auto value = request.others ? request.others->value_of(name) : std::string_view();
+            auto value = request.others ? request.others->value_of(name) : std::string_view();
+            if (name.where == Where::header) value = unquoted(value);
             if (value.empty()) continue;
             claims.session_name = name.other;
             claims.is_all_id = name.where == Where::expression;

@@ -17,6 +17,7 @@ struct Rules {
     bool nofailover = false;                    // rather refuse than send a session to another worker
     bool hash = true;                           // LBStickyHash
     std::string_view cookie_name;               // of the balancer's own cookie; empty: it has none
+    bool has_secret = false;                    // LBStickySecretFile: workers are known by tokens
     Placement placement = Placement::rotation;  // LBStickyPlace
     Limits limits;                              // LBStickyLimit
 };

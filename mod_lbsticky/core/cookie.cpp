@@ -45,12 +45,12 @@ std::size_t find_name(std::string_view text, std::string_view name, std::size_t 
     return text.find(name, from);
 }
 
+}  // namespace
+
 std::string_view unquoted(std::string_view value) noexcept {
     if (value.size() >= 2 && value.front() == '"' && value.back() == '"') return value.substr(1, value.size() - 2);
     return value;
 }
-
-}  // namespace
 
 std::optional<std::string_view> CookieReader::next() noexcept {
     // Looks for the name, then at what stands around it: most of a header is not ours to read.

@@ -18,6 +18,9 @@ namespace lbsticky {
 //   a cookie's name stands         behind `;`, `,` or a blank            behind `;` or `,`
 enum class ParsingRules { stickysession, strict };
 
+// A value without the pair of double quotes around it, if it has one.
+std::string_view unquoted(std::string_view value) noexcept;
+
 // Finds the cookies of one name in a Cookie header (RFC 6265, section 5.4, read leniently). Takes any bytes at all and
 // costs one pass over them; allocates nothing; what it returns points into the header.
 //
@@ -70,6 +73,15 @@ std::size_t with_shorter_values(std::string_view header, std::string_view name, 
     }
     keep_until(header.size());
     return size;
+}
+
+// The same for a header that is a value by itself.
+template <typename Shortened>
+std::size_t with_shorter_value(std::string_view header, char* kept, Shortened&& shortened) {
+    const std::string_view value = unquoted(header);
+    const auto begin = static_cast<std::size_t>(value.data() - header.data());
+    const std::size_t size = header.copy(kept, begin + shortened(value).size());
+    return size + header.copy(kept + size, header.size(), begin + value.size());
 }
 
 // The name of a cookie in the header that is_like() another name and is not that name; empty where there is none. Looks

@@ -44,6 +44,7 @@ inline Rules rules_of(const Balancer& own, SessionName& from_stickysession) noex
     rules.nofailover = own.httpds.s->sticky_force;
     rules.hash = own.settings.hash_or_default();
     rules.cookie_name = own.cookie_name;
+    rules.has_secret = own.settings.secrets.has_value();
     rules.placement = own.settings.placement_or_default();
     rules.limits = own.settings.limits_or_default();
     return rules;

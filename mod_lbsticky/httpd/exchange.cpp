@@ -99,8 +99,7 @@ bool is_deletion(const GivenCookie& cookie, apr_pool_t* pool) noexcept {
 std::optional<std::string_view> id_given_by(const apr_table_entry_t& header, const SessionName& name,
                                             apr_pool_t* pool) {
     if (name.where == Where::header)
-        return is_header_called(header, name.behind_word().data()) ? std::optional<std::string_view>(header.val)
-                                                                   : std::nullopt;
+        return is_header_called(header, name.behind_word().data()) ? std::optional(unquoted(header.val)) : std::nullopt;
     if (name.cookie.empty() || !is_header_called(header, "Set-Cookie")) return std::nullopt;
     const auto cookie = read_set_cookie(header.val, name.cookie);
     if (!cookie) return std::nullopt;
@@ -239,7 +238,7 @@ void Exchange::take_away(request_rec* r) {
     for (const SessionName& name : names)
         if (name.keeping == Keeping::append && name.where == Where::header)
             shorten(r, name.behind_word().data(),
-                    [&](std::string_view header, char* kept) { return header.copy(kept, id_in(header).size()); });
+                    [&](std::string_view header, char* kept) { return with_shorter_value(header, kept, id_in); });
 }
 
 // Gives the request shorter headers of that name: shortened(header, kept) writes what stays, and returns how long it

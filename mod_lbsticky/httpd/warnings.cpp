@@ -99,7 +99,8 @@ bool looks_like_session_cookie(const char* cookie) noexcept {
 void warn_of_cookie(const Subject& subject) {
     const proxy_balancer& balancer = subject.balancer;
     const CookieSettings cookie = subject.settings.cookie.value_or(CookieSettings{});
-    if (subject.settings.secrets && cookie.given == CookieSettings::Given::never)
+    const bool is_off = cookie.given == CookieSettings::Given::never;
+    if (subject.settings.secrets && is_off && !subject.settings.appends())
         subject.warn("LBStickySecretFile has no effect as long as LBStickyCookie is off");
 
     const std::string name = cookie.name_for(balancer);

@@ -607,7 +607,7 @@ def test_json_has_just_the_keys_that_scripts_rely_on(httpd, backends):
     assert set(json.loads(server.curl("/lbsticky-status?format=json").body)) == {"version", "balancers"}
     report = server.report()
     assert set(report) == {"name", "server", "sessions", "hash", "place", "limits", "cookie", "refused", "cookies_issued",
-                           "cookies_unknown", "cookies_outdated", "unknown_routes", "gone", "workers"}
+                           "cookies_unknown", "cookies_outdated", "ids_too_long", "unknown_routes", "gone", "workers"}
     assert set(report["cookie"]) == {"name", "given", "attributes", "secret"}
     assert set(report["gone"]) == {"requests", "moved_away"}
     assert [set(worker) for worker in report["workers"]] == [
