@@ -9,6 +9,7 @@
 
 #include "core/affinity.hpp"
 #include "core/session.hpp"
+#include "core/set_cookie.hpp"
 #include "require.hpp"
 
 namespace lbsticky {
@@ -231,6 +232,28 @@ void check_request(std::string_view header, char separator, bool nofailover, boo
     require(again.affinity == Affinity::fresh || again.worker == choice.worker, "and goes to the same worker");
 }
 
+// What a member is handed of a header whose ids had routes appended, and what it gives itself.
+void check_appended(std::string_view header, std::string_view name) {
+    const auto id_in = [](std::string_view value) { return without_last_route(value, '.', Keeping::given, roster()); };
+    std::string kept(header);
+    kept.resize(with_shorter_values(kept, name, kept.data(), id_in));
+    CookieReader before(header, name), after(kept, name);
+    while (const auto value = before.next()) {
+        const auto shorter = after.next();
+        // It need not be its beginning: what is left may be in quotes now, with a blank behind them.
+        require(shorter && value->find(*shorter) != std::string_view::npos, "a value is a part of what it was");
+    }
+    require(!after.next(), "no cookie is made");
+    std::string one(header);
+    one.resize(with_shorter_value(header, one.data(), id_in));
+    require(unquoted(one).size() <= unquoted(header).size(), "a header becomes no longer");
+
+    const auto given = read_set_cookie(header, name);
+    if (!given) return;
+    require(lies_in(given->value, header) && lies_in(given->expires, header), "a given cookie lies in its header");
+    require(header.starts_with(name), "and has that name");
+}
+
 }  // namespace
 }  // namespace lbsticky
 
@@ -243,6 +266,8 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
     const std::vector<Cookie> cookies = cookies_of(header);
     check_by_name(header, cookies, "sid");
     check_by_name(header, cookies, "JSESSIONID");
+    check_appended(header, "sid");
+    check_appended(header, "JSESSIONID");
     for (std::size_t i = 0; i < cookies.size() && i < 4; ++i) check_by_name(header, cookies, cookies[i].name);
 
     // Long headers are there for their length: short ones show everything else.

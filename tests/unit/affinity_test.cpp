@@ -259,6 +259,33 @@ TEST_CASE("the balancer's own cookie names a worker, after the route of a sessio
     CHECK(balancer.tickets_drawn() == 2);
 }
 
+TEST_CASE("a token is an id as it stands: with a secret a dot before it makes it another", "[affinity]") {
+    WithOwnCookie balancer(abc);
+    balancer.rules.has_secret = true;
+    CHECK(balancer.ask("own=b") == "b cookie");
+    CHECK(balancer.ask("own=.b") == "a new");
+}
+
+TEST_CASE("what the balancer appends is a worker's id, and its route is none", "[affinity]") {
+    std::vector<Worker> workers = abc;
+    workers[0].ids = {"first", "older"};
+    workers[1].ids = {"b"};
+    const Roster roster(workers);
+    const auto named = [&](std::string_view id, Keeping keeping) { return last_route(id, '.', keeping, roster); };
+    REQUIRE(named("x.first", Keeping::append));
+    CHECK(named("x.first", Keeping::append)->worker == 0);
+    CHECK(named("x.first", Keeping::append)->text == "first");
+    CHECK(named("x.older", Keeping::append)->worker == 0);
+    CHECK_FALSE(named("x.a", Keeping::append));
+    CHECK(named("x.a", Keeping::given)->worker == 0);
+    CHECK_FALSE(named("x.first", Keeping::given));
+    CHECK(without_last_route("x.y.b", '.', Keeping::append, roster) == "x.y");
+    CHECK(without_last_route("x.b.b", '.', Keeping::append, roster) == "x.b");
+    CHECK(without_last_route("x.b.", '.', Keeping::append, roster) == "x.b.");
+    CHECK(without_last_route(".b", '.', Keeping::append, roster).empty());
+    CHECK(without_last_route("b", '\0', Keeping::append, roster).empty());
+}
+
 TEST_CASE("a client whose worker cannot serve moves, with its session or by its address", "[affinity]") {
     WithOwnCookie balancer(b_is_down);
     CHECK(balancer.ask("own=.b") == balancer.holder("192.0.2.1", "failover"));

@@ -195,6 +195,33 @@ TEST_CASE("a cookie is taken out of a header, and the others stay as they are", 
     }
 }
 
+TEST_CASE("values of cookies are made shorter, and everything else stays", "[cookie]") {
+    const auto without_route = [](std::string_view value) { return value.substr(0, value.find(".n")); };
+    struct Row {
+        const char* header;
+        const char* shorter;
+    };
+    for (const Row& row : {Row{"", ""}, Row{"sid=a", "sid=a"}, Row{"sid=a.n1", "sid=a"},
+                           Row{"other=b.n1; sid=a.n1", "other=b.n1; sid=a"},
+                           Row{"sid=a.n1; xsid=a.n1; sid=c.n2", "sid=a; xsid=a.n1; sid=c"},
+                           Row{"sid = a.n1 ; x", "sid = a ; x"}, Row{"sid=\"a.n1\"; x=1", "sid=\"a\"; x=1"},
+                           Row{"sid=a.n1,sid=b.n1", "sid=a,sid=b"}, Row{"sid=.n1;sid=;sid", "sid=;sid=;sid"}}) {
+        INFO(row.header);
+        std::string kept(row.header);
+        kept.resize(with_shorter_values(row.header, "sid", kept.data(), without_route));
+        CHECK(kept == row.shorter);
+        std::string in_place(row.header);
+        in_place.resize(with_shorter_values(in_place, "sid", in_place.data(), without_route));
+        CHECK(in_place == row.shorter);
+    }
+    for (const Row& row : {Row{"a.n1", "a"}, Row{"\"a.n1\"", "\"a\""}, Row{"a", "a"}, Row{"", ""}, Row{"\"", "\""}}) {
+        INFO(row.header);
+        std::string kept(row.header);
+        kept.resize(with_shorter_value(row.header, kept.data(), without_route));
+        CHECK(kept == row.shorter);
+    }
+}
+
 TEST_CASE("values point into the header", "[cookie]") {
     const std::string header = "x=0;  name = \"value\" ; y=1";
     CookieReader reader(header, "name");
