@@ -116,6 +116,15 @@ std::optional<std::string_view> id_given_by_member(request_rec* r, const Session
     return given;
 }
 
+// The roster as it is when the response comes, long after the request maybe. Holds the balancer's thread mutex.
+struct CurrentRoster {
+    CurrentRoster(Balancer& own, server_rec* server)
+        : lock(own.httpds), roster(own.roster.current(apr_time_now(), server)) {}
+
+    ThreadLock lock;
+    const Roster& roster;
+};
+
 // Whether the session that the client will have after this response carries no known route.
 bool lacks_route(request_rec* r, const Decision& decision) {
     Balancer& own = *decision.balancer;
@@ -123,9 +132,8 @@ bool lacks_route(request_rec* r, const Decision& decision) {
     for (const SessionName& name : own.session_names(from_stickysession)) {
         if (const auto given = id_given_by_member(r, name)) {
             if (given->empty()) continue;
-            const ThreadLock lock(own.httpds);
-            const Roster& roster = own.roster.current(apr_time_now(), r->server);  // the request may be old
-            return !last_route(*given, own.httpds.s->sticky_separator, name.keeping, roster);
+            const CurrentRoster current(own, r->server);
+            return !last_route(*given, own.httpds.s->sticky_separator, name.keeping, current.roster);
         }
         const std::string_view of_request = decision.session.name;
         if (!of_request.empty() &&
@@ -332,16 +340,15 @@ void Exchange::take_off(request_rec* r) noexcept {
 void Exchange::append_routes(request_rec* r) {
     Balancer& own = *decision_->balancer;
     const char separator = own.httpds.s->sticky_separator;
-    std::optional<ThreadLock> lock;
+    std::optional<CurrentRoster> current;  // once an id is given
     for (const SessionName& name : *own.settings.session_names) {
         if (name.keeping != Keeping::append) continue;
         for (apr_table_t** table : header_tables(r)) {
             for (apr_table_entry_t& header : entries_of(*table)) {
                 const auto id = id_given_by(header, name, r->pool);
                 if (!id || id->empty()) continue;
-                if (!lock) lock.emplace(own.httpds);
-                const Roster& roster = own.roster.current(apr_time_now(), r->server);  // the request may be old
-                if (last_route(*id, separator, Keeping::append, roster)) continue;
+                if (!current) current.emplace(own, r->server);
+                if (last_route(*id, separator, Keeping::append, current->roster)) continue;
                 const bool stays_home = decision_->home_id && *id == decision_->session.id;
                 const char* route = stays_home ? decision_->home_id : decision_->id;
                 if (name.cookie.size() + id->size() + 1 + std::strlen(route) > longest_id)
