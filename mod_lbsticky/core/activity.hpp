@@ -57,8 +57,9 @@ public:
         return sum;
     }
 
-    // A request came that is one of the session with that hash, all bits of which must be spread evenly.
-    void session_seen(std::uint64_t hash, std::uint32_t now) noexcept { sessions_.add(hash, slice_at(now)); }
+    // A request came that is one of the session with that hash, all bits of which must be spread evenly. False if that
+    // adds nothing to sessions(): it was seen before, or there are so many that one more makes no difference.
+    bool session_seen(std::uint64_t hash, std::uint32_t now) noexcept { return sessions_.add(hash, slice_at(now)); }
 
     // How many different sessions were seen in the window: an estimate (see DistinctCount). Reads 2 KB.
     std::uint32_t sessions(std::uint32_t now) const noexcept;

@@ -66,7 +66,7 @@ public:
             key_ = address;
             return;
         }
-        if (claims.is_all_id) {
+        if (claims.is_all_id()) {
             key_ = session.id;
             return;
         }
@@ -208,8 +208,8 @@ Session read_session(std::string_view name, std::string_view value, char separat
 Session find_session(const Claims& claims, const Rules& rules, const Roster& roster) noexcept {
     const auto read = [&](std::size_t i) {
         const std::string_view name = claims.session_name, value = claims.sessions[i];
-        if (claims.is_all_id) return Session{name, value, value, {}, std::nullopt};
-        return read_session(name, value, rules.separator, claims.keeping, roster);
+        if (claims.is_all_id()) return Session{name, value, value, {}, std::nullopt};
+        return read_session(name, value, rules.separator, claims.from->keeping, roster);
     };
     const auto serves = [&](const Session& session) {
         return session.worker && serving(roster, *session.worker, nullptr, anyone);

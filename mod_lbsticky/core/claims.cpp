@@ -35,9 +35,8 @@ void read_session(const RequestText& request, const Rules& rules, Claims& claims
             auto value = request.others ? request.others->value_of(name) : std::string_view();
             if (name.where == Where::header) value = unquoted(value);
             if (value.empty()) continue;
+            claims.from = &name;
             claims.session_name = name.other;
-            claims.is_all_id = name.where == Where::expression;
-            claims.keeping = name.keeping;
             claims.sessions.add(value);
             return;
         }
@@ -45,7 +44,7 @@ void read_session(const RequestText& request, const Rules& rules, Claims& claims
         for (ParsingRules how = ParsingRules::strict;; how = name.rules) {
             read_name(request, name, how, rules.separator, claims);
             if (!claims.sessions.empty()) {
-                claims.keeping = name.keeping;
+                claims.from = &name;
                 return;
             }
             if (how == name.rules) break;

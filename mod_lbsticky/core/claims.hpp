@@ -64,13 +64,15 @@ private:
 
 // What a request says. Views of its text and of the rules.
 struct Claims {
-    std::string_view session_name;     // where a session id was found (cookie, parameter, header:…); empty: nowhere
-    bool is_all_id = false;            // it is an expression's: no route is in it
-    Keeping keeping = Keeping::given;  // who puts a route into it
-    FewValues sessions;                // the values of that name, none of them empty: of a parameter one
-    FewValues cookies;                 // the values of the balancer's own cookie
-    std::string_view client_address;   // stands for the id where a worker is named without one
-    std::uint32_t time = 0;            // when the request came, in seconds
+    const SessionName* from = nullptr;  // the configured name under which a session id was found; null: there is none
+    std::string_view session_name;      // the part of it that has it: the cookie, the parameter, header:…
+    FewValues sessions;                 // the values of that name, none of them empty: of a parameter one
+    FewValues cookies;                  // the values of the balancer's own cookie
+    std::string_view client_address;    // stands for the id where a worker is named without one
+    std::uint32_t time = 0;             // when the request came, in seconds
+
+    // Whether the session id is all id: no route is looked for in what an expression says.
+    bool is_all_id() const noexcept { return from && from->where == Where::expression; }
 };
 
 // Reads a request: of the session names the first that is present, the parameter in the URL (that which goes to a

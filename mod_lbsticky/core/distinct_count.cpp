@@ -39,14 +39,14 @@ double tau(double x) noexcept {
 
 }  // namespace
 
-void DistinctCount::add(std::uint64_t hash, std::uint32_t slice) noexcept {
+bool DistinctCount::add(std::uint64_t hash, std::uint32_t slice) noexcept {
     const std::size_t place = slice % slices;
     Sketch& sketch = sketches_[place];
     const std::uint32_t held = held_[place].load(std::memory_order_acquire);
     // A request may be late: it must not take the place of what came since. What is far ahead was before the clock was
     // set back.
     constexpr std::uint32_t late = 12;
-    if (held > slice && held - slice <= late) return;
+    if (held > slice && held - slice <= late) return false;
     if (held != slice) {
         for (Pair& pair : sketch) pair.store(0, std::memory_order_relaxed);
         held_[place].store(slice, std::memory_order_release);
@@ -61,8 +61,9 @@ void DistinctCount::add(std::uint64_t hash, std::uint32_t slice) noexcept {
     std::uint8_t found = pair.load(std::memory_order_relaxed);
     while ((found >> shift & largest) < rank) {
         const auto raised = static_cast<std::uint8_t>((found & ~(largest << shift)) | rank << shift);
-        if (pair.compare_exchange_weak(found, raised, std::memory_order_relaxed)) return;
+        if (pair.compare_exchange_weak(found, raised, std::memory_order_relaxed)) return true;
     }
+    return false;
 }
 
 double DistinctCount::estimate(std::uint32_t slice) const noexcept {

@@ -24,8 +24,9 @@ public:
     static constexpr std::uint32_t slices = 3;
 
     // Counts a hash, all bits of which must be spread evenly. `slice` is the number of the current slice of time, at
-    // least 1. Most often it only reads: a cache line, and one more for the number of the slice.
-    void add(std::uint64_t hash, std::uint32_t slice) noexcept;
+    // least 1. Most often it only reads: a cache line, and one more for the number of the slice. Returns whether the
+    // slice has changed: never by a hash that it has, and the seldomer by others the more it has.
+    bool add(std::uint64_t hash, std::uint32_t slice) noexcept;
 
     // How many different hashes were added in the slice with that number and the two before it. Reads all of it, 3 us:
     // not for every request.

@@ -9,6 +9,7 @@
 #include "core/masked_url.hpp"
 #include "core/set_cookie.hpp"
 #include "httpd/guard.hpp"
+#include "httpd/outcome.hpp"
 
 extern "C" {
 #include "apr_date.h"
@@ -106,16 +107,6 @@ std::optional<std::string_view> id_given_by(const apr_table_entry_t& header, con
     return is_deletion(*cookie, pool) ? std::string_view() : cookie->value;
 }
 
-// The session id that the member gives the client under that name; of several cookies the last one, as browsers do.
-// Empty where it takes one away.
-std::optional<std::string_view> id_given_by_member(request_rec* r, const SessionName& name) {
-    std::optional<std::string_view> given;
-    for (apr_table_t** table : header_tables(r))
-        for (const apr_table_entry_t& header : entries_of(*table))
-            if (const auto id = id_given_by(header, name, r->pool)) given = id;
-    return given;
-}
-
 // The roster as it is when the response comes, long after the request maybe. Holds the balancer's thread mutex.
 struct CurrentRoster {
     CurrentRoster(Balancer& own, server_rec* server)
@@ -125,22 +116,14 @@ struct CurrentRoster {
     const Roster& roster;
 };
 
-// Whether the session that the client will have after this response carries no known route.
-bool lacks_route(request_rec* r, const Decision& decision) {
-    Balancer& own = *decision.balancer;
-    SessionName from_stickysession;
-    for (const SessionName& name : own.session_names(from_stickysession)) {
-        if (const auto given = id_given_by_member(r, name)) {
-            if (given->empty()) continue;
-            const CurrentRoster current(own, r->server);
-            return !last_route(*given, own.httpds.s->sticky_separator, name.keeping, current.roster);
-        }
-        const std::string_view of_request = decision.session.name;
-        if (!of_request.empty() &&
-            (of_request == name.cookie || of_request == name.parameter || of_request == name.other))
-            return decision.unknown_route();
-    }
-    return false;
+// Whether the request's session id was found under that name.
+bool is_of_request(const SessionName& name, const Decision& decision) noexcept {
+    const std::string_view found = decision.session.name;
+    return !found.empty() && (found == name.cookie || found == name.parameter || found == name.other);
+}
+
+bool places_by_sessions(const Balancer& own) noexcept {
+    return own.settings.placement_or_default() == Placement::sessions;
 }
 
 // Longest value of a cookie with its name, and of a header, in bytes: browsers keep no cookie that is longer.
@@ -205,7 +188,7 @@ void Exchange::begin(request_rec* r, const Decision& decision) noexcept {
     decision_ = nullptr;
     if (!decision.balancer || !decision.worker) return;
     const Balancer& own = *decision.balancer;
-    if (own.cookie_name.empty() && !decision.id) return;
+    if (own.cookie_name.empty() && !decision.id && !places_by_sessions(own)) return;
     decision_ = &decision;
     if (decision.has_cookie || decision.id)
         guarded([&] { take_away(r); },
@@ -291,10 +274,6 @@ bool Exchange::is_only_where_needed() const noexcept {
            decision_->balancer->cookie.given == CookieSettings::Given::where_needed;
 }
 
-bool Exchange::is_due(request_rec* r) const {
-    return may_be_due(r) && (!is_only_where_needed() || lacks_route(r, *decision_));
-}
-
 // Sets the cookie already now where the response may be a 101 (Switching Protocols), which passes no filter but keeps
 // the Set-Cookie headers that are there before. It has no session id of its own to look at.
 void Exchange::set_early(request_rec* r) noexcept {
@@ -336,37 +315,66 @@ void Exchange::take_off(request_rec* r) noexcept {
     early_ = nullptr;
 }
 
-// Appends to the session ids that the member gives the route by which they are found again.
-void Exchange::append_routes(request_rec* r) {
+// Appends to an id, if there is room, the route by which its session is found again. Whether there was.
+bool Exchange::append_route(apr_table_entry_t& header, const SessionName& name, std::string_view id, apr_pool_t* pool) {
+    Balancer& own = *decision_->balancer;
+    const bool stays_home = decision_->home_id && id == decision_->session.id;
+    const char* route = stays_home ? decision_->home_id : decision_->id;
+    if (name.cookie.size() + id.size() + 1 + std::strlen(route) > longest_id) {
+        own.shared.ids_too_long().fetch_add(1, std::memory_order_relaxed);
+        return false;
+    }
+    append_to(header, id, own.httpds.s->sticky_separator, route, pool);
+    return true;
+}
+
+// Reads the session ids that the member gives, and appends routes to those that are to have one. Returns whether the
+// session that the client has after this response carries a known route; nothing if it has no session.
+std::optional<bool> Exchange::read_given_ids(request_rec* r) {
     Balancer& own = *decision_->balancer;
     const char separator = own.httpds.s->sticky_separator;
     std::optional<CurrentRoster> current;  // once an id is given
-    for (const SessionName& name : *own.settings.session_names) {
-        if (name.keeping != Keeping::append) continue;
+    std::optional<bool> has_route;
+    SessionName from_stickysession;
+    for (const SessionName& name : own.session_names(from_stickysession)) {
+        std::optional<std::string_view> given;  // of several the last one, as browsers do; empty: it takes it away
+        bool given_has_route = false;
         for (apr_table_t** table : header_tables(r)) {
             for (apr_table_entry_t& header : entries_of(*table)) {
                 const auto id = id_given_by(header, name, r->pool);
-                if (!id || id->empty()) continue;
+                if (!id) continue;
+                given = *id;
+                if (id->empty()) continue;
                 if (!current) current.emplace(own, r->server);
-                if (last_route(*id, separator, Keeping::append, current->roster)) continue;
-                const bool stays_home = decision_->home_id && *id == decision_->session.id;
-                const char* route = stays_home ? decision_->home_id : decision_->id;
-                if (name.cookie.size() + id->size() + 1 + std::strlen(route) > longest_id)
-                    own.shared.ids_too_long().fetch_add(1, std::memory_order_relaxed);
-                else
-                    append_to(header, *id, separator, route, r->pool);
+                const auto route = last_route(*id, separator, name.keeping, current->roster);
+                if (route) given = without_last_route(*id, separator, name.keeping, current->roster);
+                given_has_route =
+                    route || (name.keeping == Keeping::append && append_route(header, name, *id, r->pool));
             }
         }
+        if (has_route) continue;  // the first name counts
+        if (given && !given->empty()) {
+            has_route = given_has_route;
+            if (decision_->activity && *given != decision_->session.id) note_given_session(*decision_, *given);
+        } else if (!given && is_of_request(name, *decision_)) {
+            has_route = !decision_->unknown_route();
+        }
     }
+    return has_route;
 }
 
 void Exchange::answer(request_rec* r) {
     if (!decision_) return;
-    if (decision_->id) append_routes(r);
-    if (decision_->balancer->cookie_name.empty()) return;
-    take_off(r);
-    if (!is_due(r)) return;
     Balancer& own = *decision_->balancer;
+    bool is_due = may_be_due(r);
+    const bool depends_on_ids = is_due && is_only_where_needed();
+    if (depends_on_ids || decision_->id || places_by_sessions(own)) {
+        const auto has_route = read_given_ids(r);
+        if (depends_on_ids) is_due = has_route == false;
+    }
+    if (own.cookie_name.empty()) return;
+    take_off(r);
+    if (!is_due) return;
     apr_table_addn(r->headers_out, "Set-Cookie", set_cookie_header(r, *decision_));
     bool is_private = false;
     for (apr_table_t** table : header_tables(r))

@@ -2,6 +2,8 @@
 // balancer's own cookie, and the routes that are appended to session ids.
 #pragma once
 
+#include <optional>
+
 #include "httpd/apache.hpp"
 #include "httpd/decision.hpp"
 
@@ -38,12 +40,12 @@ private:
     };
 
     bool may_be_due(const request_rec* r) const noexcept;
-    bool is_due(request_rec* r) const;
     bool is_only_where_needed() const noexcept;
     void take_away(request_rec* r);
     template <typename Shortened>
     void shorten(request_rec* r, const char* name, Shortened&& shortened);
-    void append_routes(request_rec* r);
+    bool append_route(apr_table_entry_t& header, const SessionName& name, std::string_view id, apr_pool_t* pool);
+    std::optional<bool> read_given_ids(request_rec* r);
     void set_early(request_rec* r) noexcept;
     void take_off(request_rec* r) noexcept;
 

@@ -87,22 +87,24 @@ void log_line(const Decision& decision, request_rec* r) {
                   word_for(decision.affinity), identity(decision).c_str(), member(decision).c_str());
 }
 
+std::uint64_t keyed_hash(const SessionKey& key, std::string_view text) noexcept {
+    return XXH3_64bits_withSecret(text.data(), text.size(), key.data(), key.size());
+}
+
 // What tells a session from others, in all bits: its id, else whose client it is.
 std::uint64_t session_hash(const Decision& decision, const request_rec* r) noexcept {
-    const SessionKey& key = decision.balancer->session_key;
-    const auto keyed = [&key](std::string_view text) {
-        return XXH3_64bits_withSecret(text.data(), text.size(), key.data(), key.size());
-    };
+    const auto keyed = [&decision](std::string_view text) { return keyed_hash(decision.balancer->session_key, text); };
     if (!decision.session.id.empty()) return keyed(decision.session.id);
     return keyed(view(r->useragent_ip)) ^ mix64(keyed(view(apr_table_get(r->headers_in, "User-Agent"))));
 }
 
 // Notes that the session of a request is alive on the worker that serves it.
 void note_session(const Decision& decision, Activity& activity, const request_rec* r, apr_time_t now) noexcept {
-    activity.session_seen(session_hash(decision, r), static_cast<std::uint32_t>(apr_time_sec(now)));
+    const bool is_new = activity.session_seen(session_hash(decision, r), static_cast<std::uint32_t>(apr_time_sec(now)));
     Activity* home = is_sticky(decision.affinity) ? &activity : decision.home_activity;
     if (home) home->last_sticky().store(static_cast<std::uint64_t>(now), std::memory_order_relaxed);
-    if (decision.affinity == Affinity::fresh && decision.begins_session) activity.session_placed();
+    // A client that has no session yet, and asks again and again, is one.
+    if (is_new && decision.affinity == Affinity::fresh && decision.begins_session) activity.session_placed();
 }
 
 // Tells once a start that no request has a session id where one is looked for.
@@ -129,6 +131,12 @@ void watch_for_sessions(const Decision& decision, const request_rec* r, std::str
 }
 
 }  // namespace
+
+void note_given_session(const Decision& decision, std::string_view id) noexcept {
+    const auto now = static_cast<std::uint32_t>(apr_time_sec(apr_time_now()));
+    if (decision.activity->session_seen(keyed_hash(decision.balancer->session_key, id), now))
+        decision.activity->session_placed();
+}
 
 Tally make_known(const Decision& decision, request_rec* r, std::string_view cookies, bool again) noexcept {
     // What is told to people needs memory; without it the request is served all the same.

@@ -26,4 +26,8 @@ struct Tally {
 // be counted when the request has ended.
 Tally make_known(const Decision& decision, request_rec* r, std::string_view cookies, bool again) noexcept;
 
+// Notes that the worker of a decision has made a session: with its first request it had no id that could be counted,
+// and where new sessions go by their number the next one would go to the same worker. `id` has no route.
+void note_given_session(const Decision& decision, std::string_view id) noexcept;
+
 }  // namespace lbsticky
