@@ -2,10 +2,11 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
+#include <chrono>
 #include <utility>
 
 #include "core/cookie.hpp"
+#include "core/duration.hpp"
 
 namespace lbsticky {
 namespace {
@@ -77,18 +78,15 @@ std::optional<std::string> parse_domain(CookieAttributes& attributes, std::strin
 }
 
 std::optional<std::string> parse_max_age(CookieAttributes& attributes, std::string_view text) {
-    constexpr std::array<Word<std::uint64_t>, 4> units{{{"", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}}};
-    // Keeps the arithmetic within bounds. Browsers keep no cookie that long.
-    constexpr std::uint64_t longest = std::uint64_t{3650} * 86400;
-    std::uint64_t number = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    std::uint64_t unit = 0;
-    if (error == std::errc() && !parse_word(units, {end, text.data() + text.size()}, unit) && number > 0 &&
-        number <= longest / unit) {
-        attributes.max_age = static_cast<std::uint32_t>(number * unit);
-        return std::nullopt;
-    }
-    return "seconds, or a number with m, h or d; at least 1 second, at most 3650d";
+    using std::chrono::duration_cast, std::chrono::hours, std::chrono::seconds;
+    // Browsers keep no cookie that long.
+    constexpr hours longest(3650 * 24);
+    const auto age = parse_duration(text, seconds(1), longest);
+    // Of the units, a cookie has no ms; and seconds without a letter only, as Max-Age is written.
+    if (!age || text.find_first_of("sS") != std::string_view::npos)
+        return "seconds, or a number with m, h or d; at least 1 second, at most 3650d";
+    attributes.max_age = static_cast<std::uint32_t>(duration_cast<seconds>(*age).count());
+    return std::nullopt;
 }
 
 constexpr std::array<std::pair<std::string_view, Parser>, 8> keys{{

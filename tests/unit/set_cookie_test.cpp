@@ -61,8 +61,8 @@ TEST_CASE("a bad attribute is refused with what is allowed, and leaves the other
     CHECK(refusal("httponly=yes") == "'httponly=yes' is not allowed: httponly takes on or off");
     CHECK(refusal("secure=maybe") == "'secure=maybe' is not allowed: secure takes auto, on or off");
     CHECK(refusal("samesite=") == "'samesite=' is not allowed: samesite takes lax, strict, none or off");
-    for (const char* value :
-         {"-1", "5x", "", "0", "0d", "1 m", "m", "1.5h", "1mm", "99999999999999999999", "3651d", "+5"}) {
+    for (const char* value : {"-1", "5x", "", "0", "0d", "1 m", "m", "1.5h", "1mm", "99999999999999999999", "3651d",
+                              "+5", "5s", "5S", "5000ms", "5000MS"}) {
         CAPTURE(value);
         CHECK(refusal(std::string("maxage=") + value).find("maxage takes seconds, or a number with m, h or d") !=
               std::string::npos);

@@ -1,0 +1,44 @@
+#include "core/duration.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstdint>
+#include <system_error>
+#include <utility>
+
+namespace lbsticky {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::array<std::pair<std::string_view, milliseconds>, 6> units{{{"", std::chrono::seconds(1)},
+                                                                          {"ms", milliseconds(1)},
+                                                                          {"s", std::chrono::seconds(1)},
+                                                                          {"m", std::chrono::minutes(1)},
+                                                                          {"h", std::chrono::hours(1)},
+                                                                          {"d", std::chrono::hours(24)}}};
+
+bool is_unit(std::string_view text, std::string_view unit) noexcept {
+    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
+    return std::equal(text.begin(), text.end(), unit.begin(), unit.end(),
+                      [&](char a, char b) { return lower(a) == b; });
+}
+
+}  // namespace
+
+std::optional<milliseconds> parse_duration(std::string_view text, milliseconds least, milliseconds most) noexcept {
+    std::uint64_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error != std::errc()) return std::nullopt;
+    const std::string_view rest = text.substr(static_cast<std::size_t>(end - text.data()));
+    for (const auto& [unit, length] : units) {
+        if (!is_unit(rest, unit)) continue;
+        if (number > static_cast<std::uint64_t>(most / length)) return std::nullopt;
+        const milliseconds duration = static_cast<milliseconds::rep>(number) * length;
+        return duration < least ? std::nullopt : std::optional(duration);
+    }
+    return std::nullopt;
+}
+
+}  // namespace lbsticky

@@ -1,0 +1,160 @@
+#include "core/session_table.hpp"
+
+#include <limits>
+#include <type_traits>
+
+namespace lbsticky {
+
+static_assert(std::is_standard_layout_v<SessionTable> && std::is_trivially_destructible_v<SessionTable>);
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std::uint32_t>::is_always_lock_free &&
+                  std::atomic<Origin>::is_always_lock_free,
+              "processes cannot share an atomic with a lock");
+
+namespace {
+
+std::uint32_t age_of(std::uint32_t last_use, std::uint32_t now) noexcept {
+    const std::uint32_t age = now - last_use;
+    return age > std::numeric_limits<std::int32_t>::max() ? 0 : age;
+}
+
+bool is_alive(std::uint32_t last_use, std::uint32_t now, std::uint32_t idle) noexcept {
+    return last_use != 0 && age_of(last_use, now) <= idle;
+}
+
+// Of those in a full set the one that is worth least makes room; 0: not alive.
+std::uint64_t worth(std::uint32_t last_use, Origin origin, std::uint32_t now, std::uint32_t idle) noexcept {
+    if (!is_alive(last_use, now, idle)) return 0;
+    const auto rank = static_cast<std::uint64_t>(origin) + 1;
+    return rank << 32 | (std::numeric_limits<std::uint32_t>::max() - age_of(last_use, now));
+}
+
+}  // namespace
+
+SessionTable* SessionTable::create(void* memory, std::size_t places) noexcept {
+    auto* table = static_cast<SessionTable*>(memory);
+    table->sets_ = sets_for(places);
+    table->mark_.store(mark, std::memory_order_release);
+    return table;
+}
+
+std::optional<SessionTable::Found> SessionTable::find(SessionKey key, std::uint32_t now, std::uint32_t idle) noexcept {
+    Set& set = set_of(key);
+    for (std::size_t place = 0; place < places_in_set; ++place) {
+        const auto found = set.at(place, key);
+        if (!found) continue;
+        std::uint32_t seen = set.last_use(place).load(std::memory_order_relaxed);
+        if (!is_alive(seen, now, idle)) return std::nullopt;
+        // If another session has come here meanwhile, it is not this one's use that counts.
+        if (age_of(seen, now) > 0) set.last_use(place).compare_exchange_strong(seen, now, std::memory_order_relaxed);
+        return found;
+    }
+    return std::nullopt;
+}
+
+bool SessionTable::put(SessionKey key, std::uint64_t worker, std::uint32_t now, std::uint32_t idle,
+                       Origin origin) noexcept {
+    const bool moves = origin == Origin::given;
+    const Found wanted{worker, origin};
+    // An application may give the same id with each response: then nothing is written.
+    const auto found = find(key, now, idle);
+    if (found && (found == wanted || !moves)) return found->worker == worker;
+
+    const auto stored = store({key, wanted, now}, moves, now, idle);
+    if (stored == Stored::for_another) evicted_.fetch_add(1, std::memory_order_relaxed);
+    if (stored == Stored::yes || stored == Stored::for_another) return true;
+    if (stored != Stored::not_needed) dropped_.fetch_add(1, std::memory_order_relaxed);
+    return false;
+}
+
+std::optional<SessionTable::Stored> SessionTable::store(const Entry& entry, bool moves, std::uint32_t now,
+                                                        std::uint32_t idle) noexcept {
+    Set& set = set_of(entry.key);
+    if (!set.claim(now)) return std::nullopt;
+    const Stored stored = set.store(entry, moves, now, idle);
+    set.release(now);
+    return stored;
+}
+
+std::size_t SessionTable::held(std::uint32_t now, std::uint32_t idle) const noexcept {
+    std::size_t alive = 0;
+    for (std::size_t i = 0; i < sets_; ++i)
+        for (std::size_t place = 0; place < places_in_set; ++place)
+            alive += is_alive(sets()[i].last_use(place).load(std::memory_order_relaxed), now, idle);
+    return alive;
+}
+
+void SessionTable::inherit(const SessionTable& old, std::uint32_t now, std::uint32_t idle) noexcept {
+    std::uint64_t lost = old.evicted();
+    for (std::size_t i = 0; i < old.sets_; ++i) {
+        for (std::size_t place = 0; place < places_in_set; ++place) {
+            const Entry entry = old.sets()[i].read(place);
+            if (!is_alive(entry.last_use, now, idle)) continue;
+            const auto stored = store(entry, false, now, idle);
+            lost += stored != Stored::yes && stored != Stored::not_needed;
+        }
+    }
+    evicted_.fetch_add(lost, std::memory_order_relaxed);
+    dropped_.fetch_add(old.dropped(), std::memory_order_relaxed);
+}
+
+SessionTable::Entry SessionTable::Set::read(std::size_t place) const noexcept {
+    const Found found{worker_[place].load(std::memory_order_relaxed), origin_[place].load(std::memory_order_relaxed)};
+    return {
+        {high_[place].load(std::memory_order_relaxed), bind(bound_low_[place].load(std::memory_order_relaxed), found)},
+        found,
+        last_use_[place].load(std::memory_order_relaxed)};
+}
+
+bool SessionTable::Set::claim(std::uint32_t now) noexcept {
+    // Looks again for about a microsecond, which is several times what others take.
+    constexpr int looks = 1000;
+    for (int look = 0; look < looks; ++look) {
+        std::uint32_t claimed = claimed_.load(std::memory_order_relaxed);
+        // A claim of the future is from before the clock was set back.
+        const bool is_kept = claimed != 0 && now - claimed + longest_claim <= 2 * longest_claim;
+        if (!is_kept && claimed_.compare_exchange_strong(claimed, now, std::memory_order_acquire)) return true;
+    }
+    return false;
+}
+
+void SessionTable::Set::release(std::uint32_t now) noexcept {
+    // Whoever was stopped for so long that the claim was taken over does not end another's. What both have written at
+    // once is at worst lost.
+    claimed_.compare_exchange_strong(now, 0, std::memory_order_release, std::memory_order_relaxed);
+}
+
+SessionTable::Stored SessionTable::Set::store(const Entry& entry, bool moves, std::uint32_t now,
+                                              std::uint32_t idle) noexcept {
+    std::size_t victim = 0;
+    std::uint64_t least = std::numeric_limits<std::uint64_t>::max();
+    for (std::size_t place = 0; place < places_in_set; ++place) {
+        const std::uint32_t last = last_use_[place].load(std::memory_order_relaxed);
+        if (const auto found = at(place, entry.key)) {
+            if (is_alive(last, now, idle) && !moves)
+                return found->worker == entry.found.worker ? Stored::yes : Stored::not_needed;
+            victim = place;
+            least = 0;
+            break;
+        }
+        const std::uint64_t here = worth(last, origin_[place].load(std::memory_order_relaxed), now, idle);
+        if (here < least) {
+            victim = place;
+            least = here;
+        }
+    }
+    if (least > worth(entry.last_use, entry.found.origin, now, idle)) return Stored::no_room;
+    write(victim, entry);
+    return least > 0 ? Stored::for_another : Stored::yes;
+}
+
+void SessionTable::Set::write(std::size_t place, const Entry& entry) noexcept {
+    // Empty first and used last: whoever is killed between leaves a place that is empty, not one in disorder.
+    last_use_[place].store(0, std::memory_order_relaxed);
+    high_[place].store(entry.key.high, std::memory_order_release);
+    worker_[place].store(entry.found.worker, std::memory_order_release);
+    origin_[place].store(entry.found.origin, std::memory_order_release);
+    bound_low_[place].store(bind(entry.key.low, entry.found), std::memory_order_release);
+    last_use_[place].store(entry.last_use, std::memory_order_release);
+}
+
+}  // namespace lbsticky
