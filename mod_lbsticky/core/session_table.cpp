@@ -60,9 +60,9 @@ bool SessionTable::put(SessionKey key, std::uint64_t worker, std::uint32_t now, 
     if (found && (found == wanted || !moves)) return found->worker == worker;
 
     const auto stored = store({key, wanted, now}, moves, now, idle);
-    if (stored == Stored::for_another) evicted_.fetch_add(1, std::memory_order_relaxed);
+    if (stored == Stored::for_another) losses_.evicted.fetch_add(1, std::memory_order_relaxed);
     if (stored == Stored::yes || stored == Stored::for_another) return true;
-    if (stored != Stored::not_needed) dropped_.fetch_add(1, std::memory_order_relaxed);
+    if (stored != Stored::not_needed) losses_.dropped.fetch_add(1, std::memory_order_relaxed);
     return false;
 }
 
@@ -93,8 +93,8 @@ void SessionTable::inherit(const SessionTable& old, std::uint32_t now, std::uint
             lost += stored != Stored::yes && stored != Stored::not_needed;
         }
     }
-    evicted_.fetch_add(lost, std::memory_order_relaxed);
-    dropped_.fetch_add(old.dropped(), std::memory_order_relaxed);
+    losses_.evicted.fetch_add(lost, std::memory_order_relaxed);
+    losses_.dropped.fetch_add(old.dropped(), std::memory_order_relaxed);
 }
 
 SessionTable::Entry SessionTable::Set::read(std::size_t place) const noexcept {

@@ -90,10 +90,10 @@ public:
     bool put(SessionKey key, std::uint64_t worker, std::uint32_t now, std::uint32_t idle, Origin origin) noexcept;
 
     // How many sessions were alive when they had to make room.
-    std::uint64_t evicted() const noexcept { return evicted_.load(std::memory_order_relaxed); }
+    std::uint64_t evicted() const noexcept { return losses_.evicted.load(std::memory_order_relaxed); }
 
     // How many were not stored, for want of room or because somebody else was writing.
-    std::uint64_t dropped() const noexcept { return dropped_.load(std::memory_order_relaxed); }
+    std::uint64_t dropped() const noexcept { return losses_.dropped.load(std::memory_order_relaxed); }
 
     // How many sessions are alive. Reads one cache line of each set: milliseconds for a million places; for
     // reports only.
@@ -181,8 +181,11 @@ private:
 
     std::atomic<std::uint64_t> mark_;
     std::uint64_t sets_;
-    alignas(64) std::atomic<std::uint64_t> evicted_;
-    std::atomic<std::uint64_t> dropped_;
+    // Written apart from what every look-up reads.
+    struct alignas(64) Losses {
+        std::atomic<std::uint64_t> evicted;
+        std::atomic<std::uint64_t> dropped;
+    } losses_;
 };
 
 }  // namespace lbsticky
