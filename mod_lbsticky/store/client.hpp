@@ -26,19 +26,11 @@ struct StoreAnswer {
     bool is_good() const noexcept { return outcome <= Outcome::stored; }
 };
 
-// An answer that is not good; without the text, if there is no memory for it.
-inline StoreAnswer failure(StoreAnswer::Outcome outcome, const char* text) noexcept {
-    try {
-        return {outcome, text};
-    } catch (...) {
-        return {outcome, {}};
-    }
-}
-
 // One connection to a store, made when it is needed and made again after each answer that is not good. A call waits at
-// most for the timeout of the settings, where it has to connect for connect_limit or the timeout, whichever is longer,
-// for each address of the host; how long the resolver takes to find them, nobody can limit. One thread at a time;
-// throws nothing. Keys are those of store_key(), values have at most longest_value bytes.
+// most for the timeout of the settings, where it has to connect for connect_limit or the timeout, whichever is longer
+// (Redis: for each address of the host, and once more for AUTH and SELECT each); how long the resolver takes to find
+// them, nobody can limit. One thread at a time; throws nothing. Keys are those of store_key(), values have at most
+// longest_value bytes.
 class StoreClient {
 public:
     static constexpr std::chrono::milliseconds connect_limit{250};

@@ -1,54 +1,35 @@
-// memcached, by libmemcached and the text protocol.
-#include <libmemcached/memcached.h>
-
+// memcached, by its text protocol (protocol.txt of memcached 1.6: "Retrieval commands", "Storage commands").
+//
+// Not by libmemcached: version 1.1.4, as Debian builds it, ends the process (assert) when a set is answered by anything
+// it does not expect, takes some nonsense for an empty value, and makes room for as many bytes as an answer claims.
 #include <algorithm>
-#include <cerrno>
-#include <cstdlib>
+#include <array>
+#include <charconv>
 #include <ctime>
+#include <optional>
 #include <utility>
 
 #include "store/client.hpp"
+#include "store/connection.hpp"
 #include "store/entry.hpp"
+#include "store/failed.hpp"
 
 namespace lbsticky {
 namespace {
 
 using Outcome = StoreAnswer::Outcome;
 
-// libmemcached makes room for as much as an answer claims to have before it reads it. Its own structures and buffers
-// are smaller than this.
-constexpr std::size_t most_memory = 65536;
-
-void* allocate(const memcached_st*, const std::size_t size, void*) noexcept {
-    return size <= most_memory ? std::malloc(size) : nullptr;
-}
-void release(const memcached_st*, void* memory, void*) noexcept {
-    std::free(memory);
-}
-void* reallocate(const memcached_st*, void* memory, const std::size_t size, void*) noexcept {
-    return size <= most_memory ? std::realloc(memory, size) : nullptr;
-}
-void* allocate_zeroed(const memcached_st*, std::size_t count, const std::size_t size, void*) noexcept {
-    return size == 0 || count <= most_memory / size ? std::calloc(count, size) : nullptr;
+// A time of over 30 days is taken for a date ("Expiration times").
+std::string expiration(std::chrono::seconds life) {
+    constexpr std::chrono::seconds longest = std::chrono::hours(24 * 30);
+    return std::to_string(life.count() + (life > longest ? std::time(nullptr) : 0));
 }
 
-struct Disconnect {
-    void operator()(memcached_st* connection) const noexcept { memcached_free(connection); }
-};
-struct Free {
-    void operator()(char* memory) const noexcept { std::free(memory); }
-};
-
-// An answer that says that memcached understood and will not.
-bool is_refusal(memcached_return_t result) noexcept {
-    switch (result) {
-        case MEMCACHED_ERROR:
-        case MEMCACHED_CLIENT_ERROR:
-        case MEMCACHED_SERVER_ERROR:
-        case MEMCACHED_SERVER_MEMORY_ALLOCATION_FAILURE:
-        case MEMCACHED_E2BIG: return true;
-        default: return false;
-    }
+// What an answer is that nobody expects: an error as the protocol has them, or nonsense.
+Failed unexpected(std::string_view line) {
+    for (const std::string_view error : {"ERROR", "CLIENT_ERROR ", "SERVER_ERROR "})
+        if (line.starts_with(error)) return {Outcome::refused, sayable(line)};
+    return {Outcome::lost, "the answer makes no sense"};
 }
 
 class MemcachedClient final : public StoreClient {
@@ -56,83 +37,61 @@ public:
     explicit MemcachedClient(StoreSettings settings) : settings_(std::move(settings)) {}
 
     StoreAnswer get(std::string_view key) noexcept override {
-        return guarded([&]() -> StoreAnswer {
+        return attempt([&]() -> StoreAnswer {
+            const auto deadline = ask(std::string("get ").append(key).append("\r\n"));
+            std::string_view line = connection_->read_line(deadline);
+            if (line == "END") return only({Outcome::absent, {}});
+            // "VALUE KEY FLAGS SIZE", the value, "END"
+            const std::string begin = std::string("VALUE ").append(key).append(" ");
+            if (!line.starts_with(begin)) throw unexpected(line);
+            line.remove_prefix(std::min(line.size(), line.find(' ', begin.size())));
             std::size_t size = 0;
-            std::uint32_t flags = 0;
-            memcached_return_t result = MEMCACHED_SUCCESS;
-            const std::unique_ptr<char, Free> value(
-                memcached_get(&connection(), key.data(), key.size(), &size, &flags, &result));
-            if (result == MEMCACHED_NOTFOUND) return {Outcome::absent, {}};
-            if (result != MEMCACHED_SUCCESS) return failure_of(result);
-            if (size > longest_value) return {Outcome::lost, "a value is too long"};
-            return {Outcome::found, value ? std::string(value.get(), size) : std::string()};
+            const auto [end, error] = std::from_chars(line.data() + !line.empty(), line.data() + line.size(), size);
+            if (error != std::errc() || end != line.data() + line.size()) throw unexpected({});
+            if (size > longest_value) throw Failed(Outcome::lost, "a value is too long");
+            StoreAnswer answer{Outcome::found, std::string(connection_->read(size, deadline))};
+            if (!connection_->read_line(deadline).empty() || connection_->read_line(deadline) != "END")
+                throw unexpected({});
+            return only(std::move(answer));
         });
     }
 
     StoreAnswer put(std::string_view key, std::string_view value, std::chrono::seconds life,
                     bool only_if_absent) noexcept override {
-        return guarded([&]() -> StoreAnswer {
-            const auto put = only_if_absent ? memcached_add : memcached_set;
-            const auto result =
-                put(&connection(), key.data(), key.size(), value.data(), value.size(), expiration(life), 0);
-            const bool is_left = only_if_absent && (result == MEMCACHED_NOTSTORED || result == MEMCACHED_DATA_EXISTS);
-            if (result != MEMCACHED_SUCCESS && !is_left) return failure_of(result);
-            return {Outcome::stored, {}};
+        return attempt([&]() -> StoreAnswer {
+            std::string command = only_if_absent ? "add " : "set ";
+            command.append(key).append(" 0 ").append(expiration(life)).append(" ");
+            command.append(std::to_string(value.size())).append("\r\n").append(value).append("\r\n");
+            const auto deadline = ask(command);
+            const std::string_view line = connection_->read_line(deadline);
+            if (line != "STORED" && !(only_if_absent && line == "NOT_STORED")) throw unexpected(line);
+            return only({Outcome::stored, {}});
         });
     }
 
 private:
-    // A time of over 30 days is taken for a date (protocol.txt, "Expiration times").
-    static time_t expiration(std::chrono::seconds life) noexcept {
-        constexpr std::chrono::seconds longest = std::chrono::hours(24 * 30);
-        return static_cast<time_t>(life.count()) + (life > longest ? std::time(nullptr) : 0);
-    }
-
     template <typename Attempt>
-    StoreAnswer guarded(Attempt&& attempt) noexcept {
-        try {
-            StoreAnswer answer = attempt();
-            if (!answer.is_good()) connection_.reset();
-            return answer;
-        } catch (...) {
-            connection_.reset();
-            return failure(Outcome::lost, "no memory");
-        }
+    StoreAnswer attempt(Attempt&& attempt) noexcept {
+        return answer_of(std::forward<Attempt>(attempt), [this]() noexcept { connection_.reset(); });
     }
 
-    memcached_st& connection() {
-        if (connection_) return *connection_;
-        connection_.reset(memcached_create(nullptr));
-        if (!connection_) throw std::bad_alloc();
-        memcached_st* made = connection_.get();
-        memcached_set_memory_allocators(made, allocate, release, reallocate, allocate_zeroed, nullptr);
-        const auto set = [made](memcached_behavior_t behavior, std::int64_t value) {
-            memcached_behavior_set(made, behavior, static_cast<std::uint64_t>(value));
-        };
-        const auto timeout = settings_.timeout.count();
-        set(MEMCACHED_BEHAVIOR_CONNECT_TIMEOUT, std::max(connect_limit, settings_.timeout).count());
-        set(MEMCACHED_BEHAVIOR_POLL_TIMEOUT, timeout);
-        set(MEMCACHED_BEHAVIOR_SND_TIMEOUT, timeout * 1000);  // in microseconds
-        set(MEMCACHED_BEHAVIOR_RCV_TIMEOUT, timeout * 1000);
-        set(MEMCACHED_BEHAVIOR_TCP_NODELAY, 1);
-        set(MEMCACHED_BEHAVIOR_RETRY_TIMEOUT, 0);  // who is asked again is decided elsewhere
-        set(MEMCACHED_BEHAVIOR_DEAD_TIMEOUT, 0);
-        if (memcached_server_add(made, settings_.host.c_str(), settings_.port) != MEMCACHED_SUCCESS) {
-            connection_.reset();
-            throw std::bad_alloc();
-        }
-        return *connection_;
+    // Sends a command. Until when to wait for the answer.
+    Connection::Time ask(std::string_view command) {
+        if (!connection_)
+            connection_.emplace(settings_.host, settings_.port, std::max(connect_limit, settings_.timeout));
+        const auto deadline = std::chrono::steady_clock::now() + settings_.timeout;
+        connection_->send(command, deadline);
+        return deadline;
     }
 
-    StoreAnswer failure_of(memcached_return_t result) const {
-        if (result == MEMCACHED_TIMEOUT || memcached_last_error_errno(connection_.get()) == ETIMEDOUT)
-            return {Outcome::silent, "no answer in time"};
-        if (result == MEMCACHED_MEMORY_ALLOCATION_FAILURE) return {Outcome::lost, "a value is too long"};
-        return {is_refusal(result) ? Outcome::refused : Outcome::lost, memcached_strerror(nullptr, result)};
+    // The answer, if nothing comes behind it.
+    StoreAnswer only(StoreAnswer answer) const {
+        if (connection_->has_unread()) throw Failed(Outcome::lost, "more came than was asked for");
+        return answer;
     }
 
     StoreSettings settings_;
-    std::unique_ptr<memcached_st, Disconnect> connection_;
+    std::optional<Connection> connection_;
 };
 
 }  // namespace

@@ -8,11 +8,11 @@
 #include <array>
 #include <cerrno>
 #include <span>
-#include <stdexcept>
 #include <utility>
 
 #include "store/client.hpp"
 #include "store/entry.hpp"
+#include "store/failed.hpp"
 
 namespace lbsticky {
 namespace {
@@ -27,30 +27,11 @@ struct Disconnect {
 struct FreeReply {
     void operator()(redisReply* reply) const noexcept { freeReplyObject(reply); }
 };
-using Connection = std::unique_ptr<redisContext, Disconnect>;
+using RedisConnection = std::unique_ptr<redisContext, Disconnect>;
 using Reply = std::unique_ptr<redisReply, FreeReply>;
 
 timeval to_timeval(milliseconds time) noexcept {
     return {static_cast<time_t>(time.count() / 1000), static_cast<suseconds_t>(time.count() % 1000 * 1000)};
-}
-
-// Ends an attempt, and the connection, wherever it comes up.
-class Failed : public std::runtime_error {
-public:
-    Failed(Outcome outcome, const std::string& text) : std::runtime_error(text), outcome_(outcome) {}
-    Outcome outcome() const noexcept { return outcome_; }
-
-private:
-    Outcome outcome_;
-};
-
-// At most that much of what came from a store stands in a log.
-std::string shortened_text(const char* text, std::size_t size) {
-    constexpr std::size_t most = 120;
-    std::string shown(text, std::min(size, most));
-    std::replace_if(
-        shown.begin(), shown.end(), [](char c) { return c < ' ' || c >= 0x7f; }, '?');
-    return shown;
 }
 
 class RedisClient final : public StoreClient {
@@ -58,7 +39,7 @@ public:
     explicit RedisClient(StoreSettings settings) : settings_(std::move(settings)) {}
 
     StoreAnswer get(std::string_view key) noexcept override {
-        return guarded([&]() -> StoreAnswer {
+        return attempt([&]() -> StoreAnswer {
             const std::array words{std::string_view("GET"), key};
             const Reply reply = ask(words);
             if (reply->type == REDIS_REPLY_NIL) return {Outcome::absent, {}};
@@ -70,7 +51,7 @@ public:
 
     StoreAnswer put(std::string_view key, std::string_view value, std::chrono::seconds life,
                     bool only_if_absent) noexcept override {
-        return guarded([&]() -> StoreAnswer {
+        return attempt([&]() -> StoreAnswer {
             const std::string seconds = std::to_string(life.count());
             const std::array<std::string_view, 6> words{"SET", key, value, "EX", seconds, "NX"};
             const Reply reply = ask(std::span(words).first(only_if_absent ? 6 : 5));
@@ -82,20 +63,12 @@ public:
 
 private:
     template <typename Attempt>
-    StoreAnswer guarded(Attempt&& attempt) noexcept {
-        try {
-            return attempt();
-        } catch (const Failed& failed) {
-            connection_.reset();
-            return failure(failed.outcome(), failed.what());
-        } catch (...) {
-            connection_.reset();
-            return failure(Outcome::lost, "no memory");
-        }
+    StoreAnswer attempt(Attempt&& attempt) noexcept {
+        return answer_of(std::forward<Attempt>(attempt), [this]() noexcept { connection_.reset(); });
     }
 
     static Failed misunderstood(std::string_view what, const redisReply& reply) {
-        if (reply.type == REDIS_REPLY_ERROR) return {Outcome::refused, shortened_text(reply.str, reply.len)};
+        if (reply.type == REDIS_REPLY_ERROR) return {Outcome::refused, sayable({reply.str, reply.len})};
         return {Outcome::lost, std::string("the answer to ").append(what).append(" makes no sense")};
     }
 
@@ -128,7 +101,7 @@ private:
             if (reply->type != REDIS_REPLY_ERROR) throw Failed{Outcome::lost, text + ": nonsense"};
             const std::string_view said(reply->str, reply->len);
             const std::string_view word = said.substr(0, said.find(' '));
-            throw Failed{Outcome::lost, text + " was refused: " + shortened_text(word.data(), word.size())};
+            throw Failed{Outcome::lost, text + " was refused: " + sayable(word)};
         };
         if (!settings_.password.empty()) {
             const std::array<std::string_view, 3> words{"AUTH", settings_.user, settings_.password};
@@ -151,7 +124,6 @@ private:
 
         const redisReader& reader = *connection.reader;
         const std::size_t start = reader.pos;
-        if (reader.len > start) throw Failed{Outcome::lost, "an answer came that nobody had asked for"};
         while (true) {
             const auto left = std::chrono::ceil<milliseconds>(deadline - Clock::now());
             pollfd readable{connection.fd, POLLIN, 0};
@@ -165,7 +137,11 @@ private:
             const std::size_t received = reader.len;
             if (redisReaderGetReply(connection.reader, &reply) != REDIS_OK)
                 throw Failed{Outcome::lost, "the answer makes no sense"};
-            if (reply) return Reply(static_cast<redisReply*>(reply));
+            if (reply) {
+                Reply answer(static_cast<redisReply*>(reply));
+                if (reader.len > reader.pos) throw Failed{Outcome::lost, "more came than was asked for"};
+                return answer;
+            }
             constexpr std::size_t longest_answer = longest_value + 64;
             if (received > start + longest_answer) throw Failed{Outcome::lost, "a value is too long"};
         }
@@ -188,7 +164,7 @@ private:
     }
 
     StoreSettings settings_;
-    Connection connection_;
+    RedisConnection connection_;
 };
 
 }  // namespace

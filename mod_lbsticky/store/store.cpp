@@ -223,7 +223,9 @@ private:
         }
         const StoreAnswer answer =
             attempt(lock, [&] { return client_->put(value.key, value.value, life, value.only_if_absent); });
-        note(answer, answer.outcome == Outcome::refused ? storing_ : breaker_);
+        // Who refuses values may refuse everything.
+        const bool is_full = answer.outcome == Outcome::refused && probe(lock);
+        note(answer, is_full ? storing_ : breaker_);
         if (answer.is_good()) {
             count(counts_->stored);
             if (storing_.succeeded(Clock::now())) events_.emplace_back(StoreEvent::has_room, "");
@@ -234,9 +236,11 @@ private:
         }
     }
 
-    // Any look-up will do: of a key that nobody has.
-    void probe(Lock& lock) {
-        note(attempt(lock, [this] { return client_->get("lbsticky:probe"); }), breaker_);
+    // Whether the store answers. Any look-up will do: this one is of a key that nobody has.
+    bool probe(Lock& lock) {
+        const StoreAnswer answer = attempt(lock, [this] { return client_->get("lbsticky:probe"); });
+        note(answer, breaker_);
+        return answer.is_good();
     }
 
     // Calls the store without the lock.
