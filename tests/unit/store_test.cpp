@@ -23,7 +23,7 @@ using Clock = std::chrono::steady_clock;
 struct Script {
     std::mutex mutex;
     std::condition_variable changed;
-    bool hangs = false;   // no call returns, as in a resolver that hangs
+    bool hangs = false;  // no call returns, as in a resolver that hangs
     bool is_in_call = false;
     bool refuses_values = false;
     bool is_gone = false;
