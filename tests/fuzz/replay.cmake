@@ -1,7 +1,7 @@
-# Runs the kept corpus through the fuzz targets, with any compiler: replay_fuzz_cookie, replay_fuzz_parameter.
-foreach(target fuzz_cookie fuzz_parameter)
+# Runs the kept corpus through the fuzz targets, with any compiler: replay_fuzz_cookie and so on.
+foreach(target fuzz_cookie fuzz_parameter fuzz_store)
   add_executable(replay_${target} ${CMAKE_CURRENT_LIST_DIR}/replay.cpp ${CMAKE_CURRENT_LIST_DIR}/${target}.cpp)
-  target_link_libraries(replay_${target} PRIVATE lbsticky_core)
+  target_link_libraries(replay_${target} PRIVATE lbsticky_core lbsticky_store)
   add_test(NAME replay_${target} COMMAND replay_${target} ${CMAKE_CURRENT_LIST_DIR}/corpus/${target})
 endforeach()
 

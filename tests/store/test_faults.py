@@ -234,7 +234,7 @@ def test_a_full_redis_is_still_asked_and_gets_what_waits_when_it_has_room(start,
 
 
 def test_a_full_memcached_that_evicts_goes_on(start, drive):
-    store = start("memcached", "-m", "1")
+    store = start("memcached", "-m", "2")
     fill(store)
     driver = drive(store.address)
     done = work(driver, 1, "memcached evicts")
@@ -244,7 +244,7 @@ def test_a_full_memcached_that_evicts_goes_on(start, drive):
 
 
 def test_a_full_memcached_that_refuses_is_still_asked_and_gets_what_waits_when_it_has_room(start, drive):
-    store = start("memcached", "-m", "1", "-M")
+    store = start("memcached", "-m", "2", "-M")
     driver = drive(store.address)
     driver.put("before", "value")
     fill(store)
