@@ -1,9 +1,9 @@
 #include "store/store.hpp"
 
 #include <pthread.h>
-#include <signal.h>
 
 #include <condition_variable>
+#include <csignal>
 #include <deque>
 #include <mutex>
 #include <thread>

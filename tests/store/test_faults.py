@@ -1,6 +1,7 @@
 """Whatever is wrong with a store: nobody who asks it waits for long, or sees more of it than that nobody knows.
 
-How long the longest wait was is printed (pytest -s). What is asserted is generous, as machines are that run tests.
+How long the longest wait was is printed (pytest -s). What is asserted is generous, as machines are that run tests, and
+so is the timeout, or one that is busy would be an outage; LBSTICKY_STORE_TIMEOUT is another: 20ms is the default.
 """
 
 import os
@@ -13,7 +14,8 @@ import pytest
 from stores import Pretender, free_port, wait_until
 
 THREADS = 25
-LONGEST = 2000  # milliseconds; the timeout is 20
+LONGEST = 2000  # milliseconds
+TIMEOUT = "timeout=" + os.environ.get("LBSTICKY_STORE_TIMEOUT", "100ms")
 
 
 # -- servers that pretend to be a store -------------------------------------------------------------------------------
@@ -142,7 +144,7 @@ def test_a_fault_costs_no_wait_and_what_was_put_arrives_when_it_is_over(kind, fa
     port = free_port()
     broken = begin_fault(fault, port, kind)
     try:
-        driver = drive(f"{kind}://127.0.0.1:{port}")
+        driver = drive(f"{kind}://127.0.0.1:{port}", TIMEOUT)
         done = work(driver, 2, f"{kind} {fault}")
         counts = wait_until(lambda: driver.counts() if driver.events() else None)
         assert driver.events() == ["away"]
@@ -150,7 +152,7 @@ def test_a_fault_costs_no_wait_and_what_was_put_arrives_when_it_is_over(kind, fa
         assert counts["state"] == "away" and counts["failures"] >= 3 and counts["stored"] == 0
         asked = done["looks"] - counts["while_away"]
         assert asked < done["looks"] / 2, "after some failures nobody asks any more"
-        assert driver("look something")["took"] < 15, "and nobody waits"
+        assert driver("look something")["took"] < 50, "and nobody waits"
     finally:
         broken.stop()
 
@@ -168,7 +170,7 @@ def test_the_end_does_not_wait_for_a_store_at_fault(kind, fault, drive):
     port = free_port()
     broken = begin_fault(fault, port, kind)
     try:
-        driver = drive(f"{kind}://127.0.0.1:{port}")
+        driver = drive(f"{kind}://127.0.0.1:{port}", TIMEOUT)
         for number in range(100):
             driver(f"put 600 set key{number} value")
         assert driver.end() < LONGEST
@@ -178,7 +180,7 @@ def test_the_end_does_not_wait_for_a_store_at_fault(kind, fault, drive):
 
 def test_a_store_that_hangs_and_goes_on(kind, start, drive):
     store = start(kind)
-    driver = drive(store.address)
+    driver = drive(store.address, TIMEOUT)
     puts = work(driver, 0.5, kind)["puts"]
     store.process.send_signal(signal.SIGSTOP)
     puts += work(driver, 2, f"{kind} hangs", "hanging")["puts"]
@@ -191,7 +193,7 @@ def test_a_store_that_hangs_and_goes_on(kind, start, drive):
 
 def test_a_store_that_is_killed_and_comes_back_empty(kind, start, drive):
     store = start(kind)
-    driver = drive(store.address)
+    driver = drive(store.address, TIMEOUT)
     driver.put("before", "value")
     assert driver.look("before") == "value"
     store.stop()
@@ -208,7 +210,7 @@ def test_a_store_that_is_killed_and_comes_back_empty(kind, start, drive):
 def test_a_restart_between_two_questions_is_noticed(kind, start, drive):
     """It is no outage, but everything is forgotten."""
     store = start(kind)
-    driver = drive(store.address)
+    driver = drive(store.address, TIMEOUT)
     driver.put("before", "value")
     store.stop()
     store.start()
@@ -220,7 +222,7 @@ def test_a_restart_between_two_questions_is_noticed(kind, start, drive):
 
 def test_a_full_redis_is_still_asked_and_gets_what_waits_when_it_has_room(start, drive):
     store = start("redis", "--maxmemory-policy", "noeviction")
-    driver = drive(store.address)
+    driver = drive(store.address, TIMEOUT)
     driver.put("before", "value")
     store.ask("CONFIG SET maxmemory 1")
     puts = work(driver, 2, "redis is full")["puts"]
@@ -236,7 +238,7 @@ def test_a_full_redis_is_still_asked_and_gets_what_waits_when_it_has_room(start,
 def test_a_full_memcached_that_evicts_goes_on(start, drive):
     store = start("memcached", "-m", "2")
     fill(store)
-    driver = drive(store.address)
+    driver = drive(store.address, TIMEOUT)
     done = work(driver, 1, "memcached evicts")
     wait_until(lambda: driver.counts()["stored"] == done["puts"])
     assert driver.events() == []
@@ -245,7 +247,7 @@ def test_a_full_memcached_that_evicts_goes_on(start, drive):
 
 def test_a_full_memcached_that_refuses_is_still_asked_and_gets_what_waits_when_it_has_room(start, drive):
     store = start("memcached", "-m", "2", "-M")
-    driver = drive(store.address)
+    driver = drive(store.address, TIMEOUT)
     driver.put("before", "value")
     fill(store)
     puts = work(driver, 2, "memcached is full")["puts"]

@@ -12,7 +12,7 @@ DAY = 24 * 3600
 
 def test_what_one_process_puts_another_one_finds(kind, start, drive):
     store = start(kind)
-    one, other = drive(store.address), drive(store.address)
+    one, other = drive(store.address, "timeout=1s"), drive(store.address, "timeout=1s")
     one.put("key", "1_node1_17")
     assert other.look("key") == "1_node1_17"
     assert other.look("another") is None
@@ -22,7 +22,7 @@ def test_what_one_process_puts_another_one_finds(kind, start, drive):
 
 
 def test_a_value_is_replaced_or_left_as_is_asked_for(kind, start, drive):
-    driver = drive(start(kind).address)
+    driver = drive(start(kind).address, "timeout=1s")
     driver.put("key", "first", mode="add")
     driver.put("key", "second", mode="add")
     assert driver.look("key") == "first"
@@ -31,7 +31,7 @@ def test_a_value_is_replaced_or_left_as_is_asked_for(kind, start, drive):
 
 
 def test_a_value_lives_as_long_as_it_is_to(kind, start, drive):
-    driver = drive(start(kind).address)
+    driver = drive(start(kind).address, "timeout=1s")
     driver.put("short", "value", life=1)
     driver.put("long", "value", life=600)
     driver.put("longest", "value", life=40 * DAY)  # to memcached this is a date, if it is not made one
@@ -41,13 +41,13 @@ def test_a_value_lives_as_long_as_it_is_to(kind, start, drive):
 
 def test_redis_is_told_the_life_in_seconds(start, drive):
     store = start("redis")
-    driver = drive(store.address)
+    driver = drive(store.address, "timeout=1s")
     driver.put("key", "value", life=40 * DAY)
     assert 40 * DAY - 100 < int(store.ask("TTL key")[1:]) <= 40 * DAY
 
 
 def test_a_key_that_was_a_miss_is_not_asked_for_again_until_it_is_put(kind, start, drive):
-    driver = drive(start(kind).address)
+    driver = drive(start(kind).address, "timeout=1s")
     for _ in range(10):
         assert driver.look("key") is None
     counts = driver.counts()
@@ -58,7 +58,7 @@ def test_a_key_that_was_a_miss_is_not_asked_for_again_until_it_is_put(kind, star
 
 def test_a_miss_is_forgotten_after_some_seconds(kind, start, drive):
     store = start(kind)
-    one, other = drive(store.address), drive(store.address)
+    one, other = drive(store.address, "timeout=1s"), drive(store.address, "timeout=1s")
     assert one.look("key") is None
     other.put("key", "value")
     wait_until(lambda: one.look("key") == "value")
@@ -136,7 +136,7 @@ def test_no_more_than_a_thousand_look_ups_a_second(kind, start, drive):
 
 def test_what_waits_is_stored_at_the_end(kind, start, drive):
     store = start(kind)
-    driver = drive(store.address)
+    driver = drive(store.address, "timeout=1s")
     for number in range(200):
         driver(f"put 600 set key{number} value")
     driver.end()

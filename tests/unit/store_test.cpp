@@ -1,9 +1,8 @@
 // What a store does that no real one can be made to do. tests/store has the real ones.
 #include "store/store.hpp"
 
-#include <signal.h>
-
 #include <condition_variable>
+#include <csignal>
 #include <map>
 #include <mutex>
 #include <thread>
