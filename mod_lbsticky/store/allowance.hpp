@@ -14,10 +14,10 @@ public:
 
     explicit Allowance(std::uint32_t rate) noexcept : rate_(rate), tokens_(rate) {}
 
-    // Takes one; false if there is none. `now` does not go back.
+    // Takes one; false if there is none.
     bool take(Time now) noexcept {
-        const std::chrono::duration<double> passed = now - last_;
-        last_ = now;
+        const std::chrono::duration<double> passed = std::max(now, last_) - last_;
+        last_ = std::max(now, last_);
         tokens_ = std::min<double>(rate_, tokens_ + passed.count() * rate_);
         if (tokens_ < 1) return false;
         tokens_ -= 1;

@@ -167,7 +167,15 @@ private:
     // The thread.
     void run() noexcept {
         Lock lock(mutex_);
-        while (work(lock)) tell(lock);
+        for (bool goes_on = true; goes_on;) {
+            try {
+                goes_on = work(lock);
+                tell(lock);
+            } catch (...) {  // no memory: what was being done is given up
+                if (!lock.owns_lock()) lock.lock();
+                count(counts_->failures);
+            }
+        }
         client_.reset();
         has_ended_ = true;
         ended_.notify_one();
@@ -204,6 +212,7 @@ private:
         const std::shared_ptr<Question> question = std::move(questions_.front());
         questions_.pop_front();
         if (question->outcome || question->deadline <= Clock::now()) return;
+        last_key_ = question->key;
         StoreAnswer answer = attempt(lock, [&] { return client_->get(question->key); });
         note(answer, breaker_);
         if (answer.outcome == Outcome::absent) misses_.remember(question->key, Clock::now());
@@ -221,6 +230,7 @@ private:
             count(counts_->dropped);
             return;
         }
+        last_key_ = value.key;
         const StoreAnswer answer =
             attempt(lock, [&] { return client_->put(value.key, value.value, life, value.only_if_absent); });
         // Who refuses values may refuse everything.
@@ -236,9 +246,9 @@ private:
         }
     }
 
-    // Whether the store answers. Any look-up will do: this one is of a key that nobody has.
+    // Whether the store answers. Any look-up will do, of a key that it may be asked for.
     bool probe(Lock& lock) {
-        const StoreAnswer answer = attempt(lock, [this] { return client_->get("lbsticky:probe"); });
+        const StoreAnswer answer = attempt(lock, [this] { return client_->get(last_key_); });
         note(answer, breaker_);
         return answer.is_good();
     }
@@ -323,6 +333,7 @@ private:
     Breaker storing_;                              // for a store that answers, but refuses values
     std::optional<Clock::time_point> busy_since_;  // the beginning of the attempt that is being made
     Clock::duration took_{};                       // the last one
+    std::string last_key_;                         // that it was asked about
     bool was_lost_ = false;                        // the connection, since the last success
     std::vector<std::pair<StoreEvent, std::string>> events_;
     std::atomic<std::uint64_t> epoch_{0};

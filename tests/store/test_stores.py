@@ -78,6 +78,19 @@ def test_redis_lets_in_who_knows_the_password(start, drive, credentials, options
     assert driver.look("key") == "value"
 
 
+def test_a_user_of_redis_needs_no_more_than_get_and_set_of_its_prefix(start, drive):
+    store = start("redis", "--user", "bob", "on", ">secret", "~mine:*", "+get", "+set")
+    driver = drive(f"redis://bob:secret@127.0.0.1:{store.port}", "timeout=1s")
+    driver.put("mine:key", "value")
+    assert driver.look("mine:key") == "value"
+    store.stop()
+    driver("put 600 set mine:other value")
+    wait_until(lambda: driver.events() == ["away"])
+    store.start()
+    wait_until(lambda: driver.events() == ["away", "back"])
+    wait_until(lambda: driver.counts()["stored"] == 2)
+
+
 def test_redis_database_is_the_one_of_the_address(start, drive):
     store = start("redis", "--requirepass", "secret")
     driver = drive(f"redis://:secret@127.0.0.1:{store.port}/7")
