@@ -108,15 +108,16 @@ public:
         send_until_ = now + last_values;
         work_.notify_one();
         const bool has_ended = ended_.wait_until(lock, now + end_limit, [this] { return has_ended_; });
-        if (!has_ended) counts_ = &nobodys_counts_;
-        lock.unlock();
         if (has_ended) {
+            lock.unlock();
             thread_.join();
             return;
         }
+        counts_ = &nobodys_counts_;
+        thread_.detach();
+        lock.unlock();
         const std::lock_guard telling(tell_mutex_);
         tell_ = nullptr;
-        thread_.detach();
     }
 
 private:
