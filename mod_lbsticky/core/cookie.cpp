@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "core/ascii.hpp"
 #include "core/likeness.hpp"
 
 namespace lbsticky {
@@ -114,10 +115,8 @@ std::string_view find_like_cookie(std::string_view header, std::string_view name
 
 bool is_cookie_name(std::string_view name) noexcept {
     constexpr std::string_view punctuation = "!#$%&'*+-.^_`|~";
-    for (const char c : name) {
-        const bool alphanumeric = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
-        if (!alphanumeric && punctuation.find(c) == std::string_view::npos) return false;
-    }
+    for (const char c : name)
+        if (!is_alphanumeric(c) && punctuation.find(c) == std::string_view::npos) return false;
     return !name.empty();
 }
 

@@ -1,11 +1,12 @@
 #include "core/duration.hpp"
 
-#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdint>
 #include <system_error>
 #include <utility>
+
+#include "core/ascii.hpp"
 
 namespace lbsticky {
 namespace {
@@ -19,12 +20,6 @@ constexpr std::array<std::pair<std::string_view, milliseconds>, 6> units{{{"", s
                                                                           {"h", std::chrono::hours(1)},
                                                                           {"d", std::chrono::hours(24)}}};
 
-bool is_unit(std::string_view text, std::string_view unit) noexcept {
-    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
-    return std::equal(text.begin(), text.end(), unit.begin(), unit.end(),
-                      [&](char a, char b) { return lower(a) == b; });
-}
-
 }  // namespace
 
 std::optional<milliseconds> parse_duration(std::string_view text, milliseconds least, milliseconds most) noexcept {
@@ -33,7 +28,7 @@ std::optional<milliseconds> parse_duration(std::string_view text, milliseconds l
     if (error != std::errc()) return std::nullopt;
     const std::string_view rest = text.substr(static_cast<std::size_t>(end - text.data()));
     for (const auto& [unit, length] : units) {
-        if (!is_unit(rest, unit)) continue;
+        if (!equal_ignoring_case(rest, unit)) continue;
         if (number > static_cast<std::uint64_t>(most / length)) return std::nullopt;
         const milliseconds duration = static_cast<milliseconds::rep>(number) * length;
         return duration < least ? std::nullopt : std::optional(duration);

@@ -4,15 +4,13 @@
 #include <array>
 #include <cstddef>
 
+#include "core/ascii.hpp"
+
 namespace lbsticky {
 namespace {
 
 constexpr std::size_t longest = 64;
 constexpr std::size_t most_edits = 2;
-
-char lower(char c) noexcept {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
 
 }  // namespace
 

@@ -12,7 +12,7 @@ std::string masked_url(std::string_view url) {
     const auto colon = authority.find(':');
     const auto at = authority.rfind('@');
     if (at == authority.npos || colon > at) return masked;
-    return masked.replace(begin + colon + 1, at - colon - 1, "XXXXXXXX");
+    return masked.replace(begin + colon + 1, at - colon - 1, password_mask);
 }
 
 }  // namespace lbsticky

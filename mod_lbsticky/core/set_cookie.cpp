@@ -5,6 +5,7 @@
 #include <chrono>
 #include <utility>
 
+#include "core/ascii.hpp"
 #include "core/cookie.hpp"
 #include "core/duration.hpp"
 
@@ -22,11 +23,6 @@ constexpr std::array<Word<bool>, 2> switches{{{"on", true}, {"off", false}}};
 constexpr std::array<Word<Secure>, 3> secures{{{"auto", Secure::automatic}, {"on", Secure::on}, {"off", Secure::off}}};
 constexpr std::array<Word<SameSite>, 4> same_sites{
     {{"lax", SameSite::lax}, {"strict", SameSite::strict}, {"none", SameSite::none}, {"off", SameSite::off}}};
-
-bool equal_ignoring_case(std::string_view a, std::string_view b) noexcept {
-    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
-    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](char x, char y) { return lower(x) == lower(y); });
-}
 
 std::string_view without_blanks(std::string_view text) noexcept {
     const auto first = text.find_first_not_of(" \t");
@@ -68,9 +64,7 @@ std::optional<std::string> parse_path(CookieAttributes& attributes, std::string_
 }
 
 std::optional<std::string> parse_domain(CookieAttributes& attributes, std::string_view text) {
-    const auto is_allowed = [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.';
-    };
+    const auto is_allowed = [](char c) { return is_alphanumeric(c) || c == '-' || c == '.'; };
     if (text.empty() || text == "." || !std::all_of(text.begin(), text.end(), is_allowed))
         return "a host name, of letters, digits, - and .";
     attributes.domain = text;

@@ -1,13 +1,13 @@
 #include "httpd/directives.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <cstring>
 #include <fstream>
 #include <new>
 #include <string>
 #include <string_view>
 
+#include "core/number.hpp"
 #include "httpd/guard.hpp"
 #include "httpd/mod_proxy_functions.hpp"
 #include "httpd/pool.hpp"
@@ -226,10 +226,7 @@ const char* set_placement(cmd_parms* cmd, void* section, const char* argument) n
 // Requests in flight, from 1 to a million; nothing if it is none of these.
 std::optional<std::uint32_t> parse_limit(std::string_view text) noexcept {
     constexpr std::uint32_t most = 1'000'000;
-    std::uint32_t limit = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), limit);
-    if (error != std::errc() || end != text.data() + text.size() || limit == 0 || limit > most) return std::nullopt;
-    return limit;
+    return number_in<std::uint32_t>(text, 1, most);
 }
 
 const char* set_limits(cmd_parms* cmd, void* section, const char* arguments) noexcept {

@@ -7,11 +7,13 @@
 #include <charconv>
 #include <utility>
 
+#include "core/ascii.hpp"
+#include "core/duration.hpp"
+#include "core/masked_url.hpp"
+#include "core/number.hpp"
+
 namespace lbsticky {
 namespace {
-
-constexpr std::string_view mask = "XXXXXXXX";  // as masked_url() has it
-constexpr std::string_view digits = "0123456789";
 
 struct Scheme {
     std::string_view name;
@@ -25,30 +27,9 @@ const Scheme& scheme_of(StoreKind kind) noexcept {
     return *std::find_if(schemes.begin(), schemes.end(), [kind](const Scheme& scheme) { return scheme.kind == kind; });
 }
 
-char lower(char c) noexcept {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
-
-bool equal_ignoring_case(std::string_view a, std::string_view b) noexcept {
-    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return lower(x) == lower(y); });
-}
-
-bool is_alphanumeric(char c) noexcept {
-    return (lower(c) >= 'a' && lower(c) <= 'z') || (c >= '0' && c <= '9');
-}
-
 bool consists_of_alphanumerics_and(std::string_view others, std::string_view text) noexcept {
     return std::all_of(text.begin(), text.end(),
                        [others](char c) { return is_alphanumeric(c) || others.find(c) != others.npos; });
-}
-
-// A decimal number from `least` to `most`, all of the text.
-template <typename Number>
-std::optional<Number> number_in(std::string_view text, Number least, Number most) noexcept {
-    Number number{};
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    if (error != std::errc() || end != text.data() + text.size() || number < least || number > most) return {};
-    return number;
 }
 
 // A URL, however wrong, without what may be its password: all between the first colon and the last @. Where there is
@@ -63,7 +44,7 @@ std::string masked(std::string_view url) {
     if (colon == rest.npos || (at != rest.npos && colon > at)) return std::string(url);
     if (at == rest.npos && rest.find_first_not_of("0123456789/", colon + 1) == rest.npos) return std::string(url);
     std::string shown(url.substr(0, begin + colon + 1));
-    shown.append(mask);
+    shown.append(password_mask);
     if (at != rest.npos) shown.append(rest.substr(at));
     return shown;
 }
@@ -176,15 +157,10 @@ Mistake read_url(StoreSettings& settings, std::string_view url) {
 
 // These take a word's value into the settings, and return nothing on success, else what is allowed.
 Mistake read_timeout(StoreSettings& settings, std::string_view text) {
-    constexpr std::uint32_t most = 5000;  // milliseconds: nobody waits longer for a page
-    const auto unit = std::min(text.find_first_not_of(digits), text.size());
-    const auto number = number_in<std::uint32_t>(text.substr(0, unit), 1, most);
-    const std::string_view unit_name = text.substr(unit);
-    const bool is_milliseconds = equal_ignoring_case(unit_name, "ms");
-    const bool is_seconds = unit_name.empty() || equal_ignoring_case(unit_name, "s");
-    if (!number || (!is_milliseconds && (!is_seconds || *number > most / 1000)))
-        return "a number with ms, or seconds; at least 1ms, at most 5s";
-    settings.timeout = is_milliseconds ? std::chrono::milliseconds(*number) : std::chrono::seconds(*number);
+    using namespace std::chrono_literals;
+    const auto timeout = parse_duration(text, 1ms, 5s);  // nobody waits longer for a page
+    if (!timeout) return "a number with ms, or seconds; at least 1ms, at most 5s";
+    settings.timeout = *timeout;
     return std::nullopt;
 }
 
@@ -270,7 +246,7 @@ std::string store_text(const StoreSettings& settings) {
     std::string text(scheme.name);
     text += "://";
     text += percent_encoded(settings.user);
-    if (!settings.password.empty()) text.append(":").append(mask);
+    if (!settings.password.empty()) text.append(":").append(password_mask);
     if (!settings.user.empty() || !settings.password.empty()) text += '@';
     text += settings.host.find(':') == settings.host.npos ? settings.host : "[" + settings.host + "]";
     if (settings.port != scheme.port) text.append(":").append(std::to_string(settings.port));
