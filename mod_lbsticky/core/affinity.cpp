@@ -52,6 +52,8 @@ std::optional<std::size_t> stand_in(const Roster& roster, Choice& choice, May ma
         if (const auto worker = redirected(roster, *by_route, choice, may)) return worker;
     if (const auto& by_cookie = choice.cookie.worker)
         if (const auto worker = redirected(roster, *by_cookie, choice, may)) return worker;
+    if (choice.learned)
+        if (const auto worker = redirected(roster, *choice.learned, choice, may)) return worker;
     return std::nullopt;
 }
 
@@ -88,7 +90,8 @@ private:
     std::string_view key_;
 };
 
-// The upper half of the table, which is for those whom the request itself names. Nobody, if none of them may.
+// The upper half of the table, which is for those whom the request itself names or who are remembered for it. Nobody,
+// if none of them may.
 template <typename May>
 std::pair<std::optional<std::size_t>, Affinity> named_by_request(const Roster& roster, Choice& choice,
                                                                  May may) noexcept {
@@ -96,6 +99,8 @@ std::pair<std::optional<std::size_t>, Affinity> named_by_request(const Roster& r
         if (const auto worker = serving(roster, *by_route, &choice, may)) return {worker, Affinity::route};
     if (const auto& by_cookie = choice.cookie.worker)
         if (const auto worker = serving(roster, *by_cookie, &choice, may)) return {worker, Affinity::cookie};
+    if (choice.learned)
+        if (const auto worker = serving(roster, *choice.learned, &choice, may)) return {worker, Affinity::learned};
     return {stand_in(roster, choice, may), Affinity::failover};
 }
 
@@ -103,7 +108,7 @@ std::pair<std::optional<std::size_t>, Affinity> named_by_request(const Roster& r
 std::pair<std::optional<std::size_t>, Affinity> decided(const Claims& claims, const Rules& rules, Roster& roster,
                                                         Tickets& tickets, Choice& choice) {
     const Session& session = choice.session;
-    const bool is_known = session.worker || choice.cookie.worker;
+    const bool is_known = choice.named().has_value();
     if (is_known) {
         if (const auto found = named_by_request(roster, choice, anyone); found.first) return found;
         if (rules.nofailover) return {std::nullopt, Affinity::refused};
@@ -153,6 +158,7 @@ const char* word_for(Affinity affinity) noexcept {
     switch (affinity) {
         case Affinity::cookie: return "cookie";
         case Affinity::route: return "route";
+        case Affinity::learned: return "learned";
         case Affinity::hash: return "hash";
         case Affinity::fresh: return "new";
         case Affinity::failover: return "failover";

@@ -14,16 +14,17 @@
 namespace lbsticky {
 
 // Why a request goes where it goes; `refused`, the last one, is that of those that go nowhere.
-enum class Affinity { cookie, route, hash, fresh, failover, overload, refused };
-inline constexpr std::size_t affinities = 7;
-inline constexpr std::size_t served_affinities = 6;
+enum class Affinity { cookie, route, learned, hash, fresh, failover, overload, refused };
+inline constexpr std::size_t affinities = 8;
+inline constexpr std::size_t served_affinities = 7;
 
 // Whether such a request is one of a session that belongs to the worker it goes to.
 constexpr bool is_sticky(Affinity affinity) noexcept {
-    return affinity == Affinity::cookie || affinity == Affinity::route || affinity == Affinity::hash;
+    return affinity == Affinity::cookie || affinity == Affinity::route || affinity == Affinity::learned ||
+           affinity == Affinity::hash;
 }
 
-// The word that users see: "cookie", "route", "hash", "new", "failover", "overload", "refused".
+// The word that users see: "cookie", "route", "learned", "hash", "new", "failover", "overload", "refused".
 const char* word_for(Affinity affinity) noexcept;
 
 // The session id of a request, and the route in it.
@@ -81,22 +82,31 @@ OwnCookie find_own_cookie(const Claims& claims, const Rules& rules, const Roster
 // Who serves a request, and why.
 struct Choice {
     // What the request says; nobody is chosen yet.
-    Choice(const Claims& claims, const Rules& rules, const Roster& roster) noexcept
-        : session(find_session(claims, rules, roster)), cookie(find_own_cookie(claims, rules, roster)) {}
+    Choice(const Claims& claims, const Rules& rules, Roster& roster)
+        : session(find_session(claims, rules, roster)),
+          cookie(find_own_cookie(claims, rules, roster)),
+          learned(claims.learned ? roster.find_by_hash(*claims.learned) : std::nullopt) {}
 
     std::optional<std::size_t> worker;  // nobody: no worker can serve, or `refused`
     Affinity affinity = Affinity::fresh;
     Session session;
     OwnCookie cookie;
-    std::optional<std::size_t> home;   // the worker that consistent hashing gives the session to, if it cannot serve
-    std::optional<std::size_t> other;  // whom the worker was preferred to, by their load
+    std::optional<std::size_t> learned;  // the worker that the session is remembered to be on
+    std::optional<std::size_t> home;     // the worker that consistent hashing gives the session to, if it cannot serve
+    std::optional<std::size_t> other;    // whom the worker was preferred to, by their load
 
     // The worker that the request wanted and could not have, if any.
     std::optional<std::size_t> moved_from() const noexcept {
         if (affinity == Affinity::overload) return other;
         const bool has_moved = affinity == Affinity::failover || affinity == Affinity::refused;
-        if (has_moved) return session.worker ? session.worker : cookie.worker ? cookie.worker : home;
+        if (has_moved) return named() ? named() : home;
+        if (affinity == Affinity::learned) return session.worker ? session.worker : cookie.worker;
         return affinity == Affinity::cookie ? session.worker : std::nullopt;
+    }
+
+    // The worker that the request names first, or that is remembered for it.
+    std::optional<std::size_t> named() const noexcept {
+        return session.worker ? session.worker : cookie.worker ? cookie.worker : learned;
     }
 
     // Beside `worker`, the workers whose state decided. If one of these is no longer what the roster says it is, the

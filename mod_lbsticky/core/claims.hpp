@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -67,9 +69,11 @@ struct Claims {
     const SessionName* from = nullptr;  // the configured name under which a session id was found; null: there is none
     std::string_view session_name;      // the part of it that has it: the cookie, the parameter, header:…
     FewValues sessions;                 // the values of that name, none of them empty: of a parameter one
-    FewValues cookies;                  // the values of the balancer's own cookie
-    std::string_view client_address;    // stands for the id where a worker is named without one
-    std::uint32_t time = 0;             // when the request came, in seconds
+    std::optional<std::uint64_t>
+        learned;                      // where a session with one of them is remembered to be: Roster::find_by_hash()
+    FewValues cookies;                // the values of the balancer's own cookie
+    std::string_view client_address;  // stands for the id where a worker is named without one
+    std::uint32_t time = 0;           // when the request came, in seconds
 
     // Whether the session id is all id: no route is looked for in what an expression says.
     bool is_all_id() const noexcept { return from && from->where == Where::expression; }

@@ -7,14 +7,22 @@
 
 namespace lbsticky {
 
-// Who puts the route into a session id, behind a separator.
+// By what.
 enum class Keeping {
-    given,  // the application, if anybody
-    append  // the balancer, on the way to the client; it takes it off on the way to the member
+    given,   // the route that the application put into the id, if it did
+    append,  // the route that the balancer puts behind it on the way to the client, and takes off on the way to the
+             // member
+    learn    // a table of what member gave which id
 };
 
 // The words for it, behind `route=`.
-inline constexpr std::array<std::pair<std::string_view, Keeping>, 2> keeping_words{
-    {{"given", Keeping::given}, {"append", Keeping::append}}};
+inline constexpr std::array<std::pair<std::string_view, Keeping>, 3> keeping_words{
+    {{"given", Keeping::given}, {"append", Keeping::append}, {"learn", Keeping::learn}}};
+
+constexpr std::string_view word_for(Keeping keeping) noexcept {
+    for (const auto& [word, meant] : keeping_words)
+        if (meant == keeping) return word;
+    return {};
+}
 
 }  // namespace lbsticky

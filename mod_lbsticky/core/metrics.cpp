@@ -1,5 +1,6 @@
 #include "core/metrics.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 
@@ -47,6 +48,21 @@ public:
         for (const BalancerReport& balancer : balancers_) sample(labels_of(balancer), std::to_string(value(balancer)));
     }
 
+    // Calls write(labels, learned) for each balancer that learns sessions.
+    template <typename Write>
+    void each_learned(Write&& write) {
+        for (const BalancerReport& balancer : balancers_)
+            if (balancer.learned) write(labels_of(balancer), *balancer.learned);
+    }
+
+    // Calls write(labels, store) for each of those that has a store.
+    template <typename Write>
+    void each_store(Write&& write) {
+        each_learned([&](const std::string& labels, const LearnedReport& learned) {
+            if (learned.store) write(labels, *learned.store);
+        });
+    }
+
     // Calls write(labels, balancer, worker) for each worker.
     template <typename Write>
     void each_worker(Write&& write) {
@@ -88,6 +104,48 @@ private:
     std::string text_;
 };
 
+void learned(Exposition& out, std::span<const BalancerReport> balancers) {
+    const auto learns = [](const BalancerReport& balancer) { return balancer.learned.has_value(); };
+    if (std::none_of(balancers.begin(), balancers.end(), learns)) return;
+    const auto of_table = [&](std::string_view name, std::string_view type, std::string_view help,
+                              std::uint64_t LearnedReport::*number) {
+        out.family(name, type, help);
+        out.each_learned([&](const std::string& labels, const LearnedReport& report) {
+            out.sample(labels, std::to_string(report.*number));
+        });
+    };
+    of_table("lbsticky_table_sessions", "gauge", "Learned sessions that the table holds.", &LearnedReport::held);
+    of_table("lbsticky_table_places", "gauge", "Learned sessions that the table has room for.", &LearnedReport::places);
+    of_table("lbsticky_table_evicted_total", "counter", "Learned sessions that were alive and made room for others.",
+             &LearnedReport::evicted);
+    of_table("lbsticky_table_dropped_total", "counter", "Sessions that were not learned for want of room.",
+             &LearnedReport::dropped);
+
+    const auto has_store = [](const BalancerReport& balancer) { return balancer.learned && balancer.learned->store; };
+    if (std::none_of(balancers.begin(), balancers.end(), has_store)) return;
+    out.family("lbsticky_store_look_ups_total", "counter",
+               "Session ids that the table did not know, by what the store said: hit, miss, unanswered; or why it was "
+               "not asked: remembered (as a miss), capped, away.");
+    out.each_store([&](const std::string& labels, const StoreReport& store) {
+        for (std::size_t i = 0; i < look_up_words.size(); ++i)
+            out.sample(labels + ",result=\"" + std::string(look_up_words[i]) + "\"", std::to_string(store.look_ups[i]));
+    });
+    out.family("lbsticky_store_writes_total", "counter",
+               "Sessions for the store: stored, or dropped without asking it.");
+    out.each_store([&](const std::string& labels, const StoreReport& store) {
+        out.sample(labels + ",result=\"stored\"", std::to_string(store.stored));
+        out.sample(labels + ",result=\"dropped\"", std::to_string(store.dropped));
+    });
+    out.family("lbsticky_store_failures_total", "counter", "Attempts to reach the store that failed.");
+    out.each_store([&](const std::string& labels, const StoreReport& store) {
+        out.sample(labels, std::to_string(store.failures));
+    });
+    out.family("lbsticky_store_away", "gauge", "Whether the store cannot be reached and is not asked.");
+    out.each_store([&](const std::string& labels, const StoreReport& store) {
+        out.sample(labels, store.state == "away" ? "1" : "0");
+    });
+}
+
 std::string exposition(std::span<const BalancerReport> balancers, std::string_view version, bool open_metrics) {
     Exposition out(balancers, open_metrics);
 
@@ -121,6 +179,8 @@ std::string exposition(std::span<const BalancerReport> balancers, std::string_vi
     out.each_balancer([](const BalancerReport& balancer) { return balancer.ids_too_long; });
     out.family("lbsticky_unknown_routes_total", "counter", "Requests whose session id carries no route of a worker.");
     out.each_balancer([](const BalancerReport& balancer) { return balancer.unknown_routes; });
+
+    learned(out, balancers);
 
     out.family("lbsticky_weight_ratio", "gauge", "Share of the new sessions that a worker is to get, by load factor.");
     out.each_worker([&](const std::string& labels, const BalancerReport& balancer, const WorkerReport& worker) {
@@ -182,6 +242,22 @@ std::string json_of(const BalancerReport& balancer, const WorkerReport& worker) 
     return text + (worker.sticky_age ? std::to_string(*worker.sticky_age) : "null") + "}";
 }
 
+std::string json_of(const StoreReport& store) {
+    std::string text =
+        "{\"address\": " + quoted(store.address) + ", \"state\": " + quoted(store.state) + ", \"look_ups\": {";
+    for (std::size_t i = 0; i < look_up_words.size(); ++i)
+        text += (i ? ", " : "") + quoted(look_up_words[i]) + ": " + std::to_string(store.look_ups[i]);
+    return text + "}, \"stored\": " + std::to_string(store.stored) + ", \"dropped\": " + std::to_string(store.dropped) +
+           ", \"failures\": " + std::to_string(store.failures) + "}";
+}
+
+std::string json_of(const LearnedReport& learned) {
+    return "{\"sessions\": " + std::to_string(learned.held) + ", \"places\": " + std::to_string(learned.places) +
+           ", \"idle_seconds\": " + std::to_string(learned.idle) + ", \"evicted\": " + std::to_string(learned.evicted) +
+           ", \"dropped\": " + std::to_string(learned.dropped) +
+           ", \"store\": " + (learned.store ? json_of(*learned.store) : "null") + "}";
+}
+
 std::string json_of(const BalancerReport& balancer) {
     std::string text = "  {\n    \"name\": " + quoted(balancer.name) + ",\n    \"server\": " + quoted(balancer.server);
     text += ",\n    \"sessions\": [";
@@ -204,6 +280,7 @@ std::string json_of(const BalancerReport& balancer) {
     text += ",\n    \"cookies_outdated\": " + std::to_string(balancer.cookies_outdated);
     text += ",\n    \"ids_too_long\": " + std::to_string(balancer.ids_too_long);
     text += ",\n    \"unknown_routes\": " + std::to_string(balancer.unknown_routes);
+    text += ",\n    \"learned\": " + (balancer.learned ? json_of(*balancer.learned) : "null");
     text += ",\n    \"gone\": {" + json_of(balancer.gone) + "}";
     text += ",\n    \"workers\": [";
     for (std::size_t i = 0; i < balancer.workers.size(); ++i)

@@ -34,6 +34,14 @@ public:
         return slot.worker;
     }
 
+    // The worker whose name has that hash64(). As find(); names are hashed instead of compared.
+    std::optional<std::size_t> find_hashed(std::uint64_t hash) const noexcept {
+        std::size_t place = static_cast<std::size_t>(hash) & (slots_.size() - 1);
+        for (; slots_[place].name.data(); place = (place + 1) & (slots_.size() - 1))
+            if (hash64(slots_[place].name) == hash) return slots_[place].worker;
+        return std::nullopt;
+    }
+
 private:
     struct Slot {
         std::string_view name;  // without data: nobody's

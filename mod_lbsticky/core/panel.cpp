@@ -131,6 +131,20 @@ std::string limits_of(const Limits& limits) {
     return text;
 }
 
+std::string learned_of(const LearnedReport& learned) {
+    std::string text = count(learned.held, "of ") + count(learned.places, "in the table, until they are idle for ") +
+                       duration(learned.idle) + count(learned.evicted, "evicted", "; ") +
+                       (learned.dropped ? count(learned.dropped, "not learned for want of room", ", ") : "");
+    if (!learned.store) return text;
+    const StoreReport& store = *learned.store;
+    text += "</li>\n<li>Store: <code>" + escape_markup(store.address) + "</code>, " + escape_markup(store.state) +
+            "; look-ups by result: ";
+    for (std::size_t i = 0; i < look_up_words.size(); ++i)
+        text.append(i ? ", " : "").append(look_up_words[i]).append(" ").append(std::to_string(store.look_ups[i]));
+    return text + count(store.stored, "stored", "; ") + count(store.dropped, "dropped", ", ") +
+           count(store.failures, "failures", ", ");
+}
+
 std::string full_name(const BalancerReport& balancer) {
     return balancer.server.empty() ? balancer.name : balancer.name + " (" + balancer.server + ")";
 }
@@ -156,6 +170,7 @@ std::string panel_html(const BalancerReport& balancer, bool with_style) {
     text += std::string("<li>Session ids without a known route: placed ") +
             (balancer.hash ? "by consistent hashing: " : "like new sessions: ") +
             count(balancer.unknown_routes, "requests") + "</li>\n";
+    if (balancer.learned) text += "<li>Learned sessions: " + learned_of(*balancer.learned) + "</li>\n";
     text += "<li>New sessions: placed by " + std::string(word_for(balancer.placement)) + limits_of(balancer.limits) +
             "</li>\n";
     text += "<li>Refused: " + count(balancer.refused, "requests") + "</li>\n</ul>\n";
@@ -203,6 +218,24 @@ std::string panel_xml(const BalancerReport& balancer) {
     add(in_balancer, element("cookies_outdated", balancer.cookies_outdated));
     add(in_balancer, element("ids_too_long", balancer.ids_too_long));
     add(in_balancer, element("unknown_routes", balancer.unknown_routes));
+    if (const auto& learned = balancer.learned) {
+        add(in_balancer, element("table_sessions", learned->held));
+        add(in_balancer, element("table_places", learned->places));
+        add(in_balancer, element("table_idle", learned->idle));
+        add(in_balancer, element("table_evicted", learned->evicted));
+        add(in_balancer, element("table_dropped", learned->dropped));
+    }
+    if (balancer.learned && balancer.learned->store) {
+        const StoreReport& store = *balancer.learned->store;
+        add(in_balancer, element("store", store.address));
+        add(in_balancer, element("store_state", store.state));
+        for (std::size_t i = 0; i < look_up_words.size(); ++i)
+            add(in_balancer, "<httpd:store_look_ups result='" + std::string(look_up_words[i]) + "'>" +
+                                 std::to_string(store.look_ups[i]) + "</httpd:store_look_ups>");
+        add(in_balancer, element("store_stored", store.stored));
+        add(in_balancer, element("store_dropped", store.dropped));
+        add(in_balancer, element("store_failures", store.failures));
+    }
     for (const WorkerReport& worker : balancer.workers) {
         add(in_balancer, "<httpd:member>");
         add(in_member, element("name", worker.url));
@@ -226,7 +259,8 @@ std::string panel_xml(const BalancerReport& balancer) {
 std::string status_html(std::span<const BalancerReport> balancers) {
     std::string text = "<hr />\n<h2>Session persistence (lbmethod sticky)</h2>\n<table border='0'><tr>";
     const Words behind{
-        "In flight", "Sessions", "Refused", "Cookies given", "Cookies not understood", "Cookies of older secrets"};
+        "In flight",       "Sessions", "Refused", "Cookies given", "Cookies not understood", "Cookies of older secrets",
+        "Learned sessions"};
     for (const auto column : with_affinities({"Balancer"}, behind)) text.append("<th>").append(column).append("</th>");
     text += "</tr>\n";
     for (const BalancerReport& balancer : balancers) {
@@ -239,6 +273,7 @@ std::string status_html(std::span<const BalancerReport> balancers) {
         cell(balancer.cookies_issued);
         cell(balancer.cookies_unknown);
         cell(balancer.cookies_outdated);
+        cell(balancer.learned ? balancer.learned->held : 0);
         text += "</tr>\n";
     }
     return text + "</table>\n";
@@ -257,7 +292,7 @@ std::string status_lines(std::span<const BalancerReport> balancers) {
         };
         line("Name", escape_label(full_name(balancer)));
         const auto totals = balancer.totals();
-        constexpr std::array<std::string_view, served_affinities> keys{"Cookie", "Route",    "Hash",
+        constexpr std::array<std::string_view, served_affinities> keys{"Cookie", "Route",    "Learned", "Hash",
                                                                        "New",    "Failover", "Overload"};
         for (std::size_t a = 0; a < served_affinities; ++a) line(keys[a], std::to_string(totals[a]));
         line("InFlight", std::to_string(balancer.in_flight));
@@ -266,6 +301,14 @@ std::string status_lines(std::span<const BalancerReport> balancers) {
         line("CookiesIssued", std::to_string(balancer.cookies_issued));
         line("CookiesUnknown", std::to_string(balancer.cookies_unknown));
         line("CookiesOutdated", std::to_string(balancer.cookies_outdated));
+        if (!balancer.learned) continue;
+        line("LearnedSessions", std::to_string(balancer.learned->held));
+        line("LearnedEvicted", std::to_string(balancer.learned->evicted));
+        if (!balancer.learned->store) continue;
+        line("StoreState", balancer.learned->store->state);
+        line("StoreHits", std::to_string(balancer.learned->store->look_ups[0]));
+        line("StoreMisses", std::to_string(balancer.learned->store->look_ups[1]));
+        line("StoreFailures", std::to_string(balancer.learned->store->failures));
     }
     return text;
 }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/affinity.hpp"
@@ -43,6 +44,31 @@ struct WorkerReport {
     std::uint32_t weight() const noexcept { return in_rotation ? factor : 0; }
 };
 
+// The store of learned sessions.
+struct StoreReport {
+    std::string address;  // as it may be shown
+    std::string state;    // "here", "away", or "unknown" as long as it was not needed
+    // Look-ups by what came of them: `look_up_words`.
+    std::array<std::uint64_t, 6> look_ups{};
+    std::uint64_t stored = 0;    // sessions that it took
+    std::uint64_t dropped = 0;   // that it was never given
+    std::uint64_t failures = 0;  // of any attempt
+};
+
+// What came of a look-up: the first three were asked.
+inline constexpr std::array<std::string_view, 6> look_up_words{"hit",        "miss",   "unanswered",
+                                                               "remembered", "capped", "away"};
+
+// Learned sessions.
+struct LearnedReport {
+    std::uint64_t held = 0;     // that are in the table,
+    std::uint64_t places = 0;   // which has room for so many,
+    std::uint64_t idle = 0;     // for so many seconds after their last use
+    std::uint64_t evicted = 0;  // that made room for others
+    std::uint64_t dropped = 0;  // for which there was no room
+    std::optional<StoreReport> store;
+};
+
 struct BalancerReport {
     std::string name;                   // without "balancer://"
     std::string server;                 // the virtual host it belongs to; empty: the main server
@@ -54,6 +80,7 @@ struct BalancerReport {
     bool cookie_where_needed = true;  // LBStickyCookie auto
     std::string cookie_attributes;    // "; Path=/; HttpOnly"
     bool has_secret = false;
+    std::optional<LearnedReport> learned;  // none: no sessions are
     std::vector<WorkerReport> workers;
     Counts gone;  // of workers that were removed
     std::uint64_t refused = 0;

@@ -65,6 +65,14 @@ std::vector<std::uint32_t> factors(const std::vector<Worker>& workers, const std
 
 }  // namespace
 
+Roster::RouteIds::RouteIds(const std::vector<Worker>& workers) : index(workers.size()) {
+    texts.reserve(workers.size());
+    for (const Worker& worker : workers) {
+        texts.push_back(route_id(worker));
+        index.add(texts.back(), static_cast<std::uint16_t>(texts.size() - 1));
+    }
+}
+
 Roster::Roster(std::vector<Worker> workers)
     : workers_(at_most_65535(std::move(workers))),
       by_route_(workers_.size()),

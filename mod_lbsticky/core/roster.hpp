@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -21,8 +22,8 @@ namespace lbsticky {
 // usable spares as there are workers in that set, neither spare nor standby, that are not; and its usable standbys
 // only where this leaves nobody.
 //
-// One thread at a time: the rotation is built when it is first asked for, and consistent hashing remembers. Everything
-// else only reads.
+// One thread at a time: the rotation and the index of route_id() are built when they are first asked for, and
+// consistent hashing remembers. Everything else only reads.
 class Roster {
 public:
     // Costs O(workers); throws std::bad_alloc, std::length_error (over 65,535 workers).
@@ -39,6 +40,12 @@ public:
 
     // The worker that clients know by that id. O(1).
     std::optional<std::size_t> find_by_id(std::string_view id) const noexcept { return by_id_.find(id); }
+
+    // The worker whose route_id() has that hash64(). O(1); the first time O(workers), and throws std::bad_alloc.
+    std::optional<std::size_t> find_by_hash(std::uint64_t hash) { return route_ids().index.find_hashed(hash); }
+
+    // The route_id() of a worker. Costs and throws what find_by_hash() does.
+    const std::string& route_id_of(std::size_t worker) { return route_ids().texts[worker]; }
 
     // The next worker that has the same route (a mistake in the configuration, but not ours to judge).
     std::optional<std::size_t> same_route(std::size_t worker) const noexcept {
@@ -86,6 +93,17 @@ public:
     std::vector<int> owed(std::uint64_t tickets);
 
 private:
+    // What sessions are remembered by.
+    struct RouteIds {
+        explicit RouteIds(const std::vector<Worker>& workers);
+        RouteIds(const RouteIds&) = delete;  // the index keeps views
+        RouteIds& operator=(const RouteIds&) = delete;
+
+        std::vector<std::string> texts;
+        NameIndex index;
+    };
+
+    RouteIds& route_ids() { return route_ids_ ? *route_ids_ : route_ids_.emplace(workers_); }
     void build_rotation();
 
     std::vector<Worker> workers_;
@@ -93,7 +111,8 @@ private:
     NameIndex by_id_;
     std::vector<std::uint16_t> same_route_;  // the next one; its own index at the end
     std::vector<std::uint16_t> eligible_;
-    std::optional<Rotation> rotation_;  // once it was asked for
+    std::optional<Rotation> rotation_;   // once it was asked for
+    std::optional<RouteIds> route_ids_;  // likewise
     ConsistentHash hash_;
     // Those who would be eligible if none were failing. Empty where they are the eligible ones.
     std::vector<std::uint16_t> homes_;

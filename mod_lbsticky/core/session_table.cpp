@@ -37,27 +37,35 @@ SessionTable* SessionTable::create(void* memory, std::size_t places) noexcept {
     return table;
 }
 
-std::optional<SessionTable::Found> SessionTable::find(SessionKey key, std::uint32_t now, std::uint32_t idle) noexcept {
+std::optional<SessionTable::Known> SessionTable::find(SessionKey key, std::uint32_t now, std::uint32_t idle) noexcept {
     Set& set = set_of(key);
     for (std::size_t place = 0; place < places_in_set; ++place) {
         const auto found = set.at(place, key);
         if (!found) continue;
         std::uint32_t seen = set.last_use(place).load(std::memory_order_relaxed);
         if (!is_alive(seen, now, idle)) return std::nullopt;
-        // If another session has come here meanwhile, it is not this one's use that counts.
+        // If another session has come here meanwhile, it is not this one's use that counts. Of several who use it at
+        // once, one sees the use before.
         if (age_of(seen, now) > 0) set.last_use(place).compare_exchange_strong(seen, now, std::memory_order_relaxed);
-        return found;
+        return Known{*found, seen};
     }
     return std::nullopt;
 }
 
 bool SessionTable::put(SessionKey key, std::uint64_t worker, std::uint32_t now, std::uint32_t idle,
                        Origin origin) noexcept {
-    const bool moves = origin == Origin::given;
-    const Found wanted{worker, origin};
+    return put(key, {worker, origin}, origin == Origin::given, now, idle);
+}
+
+bool SessionTable::move(SessionKey key, std::uint64_t worker, std::uint32_t now, std::uint32_t idle) noexcept {
+    const auto found = find(key, now, idle);
+    return found && put(key, {worker, found->origin}, true, now, idle);
+}
+
+bool SessionTable::put(SessionKey key, Found wanted, bool moves, std::uint32_t now, std::uint32_t idle) noexcept {
     // An application may give the same id with each response: then nothing is written.
     const auto found = find(key, now, idle);
-    if (found && (found == wanted || !moves)) return found->worker == worker;
+    if (found && (*found == wanted || !moves)) return found->worker == wanted.worker;
 
     const auto stored = store({key, wanted, now}, moves, now, idle);
     if (stored == Stored::for_another) losses_.evicted.fetch_add(1, std::memory_order_relaxed);

@@ -53,6 +53,11 @@ public:
         friend bool operator==(const Found&, const Found&) = default;
     };
 
+    // What it says, and when the session was used before.
+    struct Known : Found {
+        std::uint32_t last_use;
+    };
+
     static constexpr std::uint32_t longest_claim = 3;  // seconds
 
     // Bytes that a table of so many places takes, rounded up to whole sets: one at least, and fewer than 2^32.
@@ -75,7 +80,7 @@ public:
     // once a second. May miss a session of which put() is just changing the worker or the origin.
     //
     // O(1): of a million places about 70 instructions and four cache lines for a hit; one line for a miss.
-    std::optional<Found> find(SessionKey key, std::uint32_t now, std::uint32_t idle) noexcept;
+    std::optional<Known> find(SessionKey key, std::uint32_t now, std::uint32_t idle) noexcept;
 
     // A session is on that worker, and is used now. True if from now on the table says that worker.
     //
@@ -88,6 +93,10 @@ public:
     //
     // O(1): about 360 instructions where another one must make room.
     bool put(SessionKey key, std::uint64_t worker, std::uint32_t now, std::uint32_t idle, Origin origin) noexcept;
+
+    // A session that is alive is on another worker now; its origin stays what it was. True if from now on the table
+    // says that worker. Costs what put() does.
+    bool move(SessionKey key, std::uint64_t worker, std::uint32_t now, std::uint32_t idle) noexcept;
 
     // How many sessions were alive when they had to make room.
     std::uint64_t evicted() const noexcept { return losses_.evicted.load(std::memory_order_relaxed); }
@@ -175,6 +184,8 @@ private:
 
     // Multiply and shift: even shares of the keys for any number of sets below 2^32.
     Set& set_of(SessionKey key) noexcept { return sets()[((key.low >> 32) * sets_) >> 32]; }
+
+    bool put(SessionKey key, Found wanted, bool moves, std::uint32_t now, std::uint32_t idle) noexcept;
 
     // Claims the set and stores. Nothing if somebody else is writing there.
     std::optional<Stored> store(const Entry& entry, bool moves, std::uint32_t now, std::uint32_t idle) noexcept;

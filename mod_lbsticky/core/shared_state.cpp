@@ -8,7 +8,7 @@ namespace lbsticky {
 
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free, "processes cannot share an atomic with a lock");
 static_assert(std::is_standard_layout_v<SharedState> && std::is_trivially_destructible_v<SharedState>);
-static_assert(sizeof(WorkerTally) == 64 && sizeof(SharedState) % alignof(WorkerTally) == 0);
+static_assert(sizeof(WorkerTally) == 128 && sizeof(SharedState) % alignof(WorkerTally) == 0);
 
 namespace {
 

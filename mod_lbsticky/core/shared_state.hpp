@@ -11,8 +11,8 @@
 
 namespace lbsticky {
 
-// What is counted about one worker. It fills a cache line, so that counting for one never waits for another. Anyone may
-// count at any time.
+// What is counted about one worker. It has cache lines of its own, so that counting for one never waits for another.
+// Anyone may count at any time.
 struct alignas(64) WorkerTally {
     std::atomic<std::uint64_t> owner;  // hash64 of the worker's URL; 0 as long as nobody has this place
     std::array<std::atomic<std::uint64_t>, served_affinities> requests;  // that it was chosen for, by affinity
@@ -129,7 +129,7 @@ public:
     void inherit(const SharedState& old) noexcept;
 
 private:
-    static constexpr std::uint64_t mark = 0x6c62737469636b06ULL;  // "lbstick" and the version of the layout
+    static constexpr std::uint64_t mark = 0x6c62737469636b07ULL;  // "lbstick" and the version of the layout
 
     WorkerTally* tallies() noexcept { return reinterpret_cast<WorkerTally*>(this + 1); }
     const WorkerTally* tallies() const noexcept { return reinterpret_cast<const WorkerTally*>(this + 1); }

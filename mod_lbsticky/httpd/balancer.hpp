@@ -15,15 +15,18 @@
 namespace lbsticky {
 
 struct Balancer {
-    Balancer(proxy_balancer& the_httpds, const SharedMemory& memory, Settings the_settings)
+    // `the_learned`: null if no sessions are learned. It must outlive it, as the memory.
+    Balancer(proxy_balancer& the_httpds, const SharedMemory& memory, Settings the_settings,
+             LearnedSessions* the_learned)
         : httpds(the_httpds),
           shared(*memory.state),
-          session_key(*memory.key),
+          hash_keys(*memory.keys),
           settings(std::move(the_settings)),
           cookie(settings.cookie.value_or(CookieSettings{})),
           cookie_name(cookie.name_for(the_httpds)),
           cookie_end{attributes_text(cookie.attributes, false), attributes_text(cookie.attributes, true)},
-          appends(settings.appends()),
+          appends(settings.has_line(Keeping::append)),
+          learned(the_learned),
           worker_ids(secrets()),
           roster(the_httpds, memory, cookie_name.empty() && !appends ? nullptr : &worker_ids) {}
 
@@ -32,12 +35,13 @@ struct Balancer {
 
     proxy_balancer& httpds;  // what httpd keeps about it
     SharedState& shared;     // what all processes share about it
-    const SessionKey& session_key;
+    const HashKeys& hash_keys;
     const Settings settings;
     const CookieSettings cookie;
     const std::string cookie_name;                // of the balancer's own cookie; empty: it gives none
     const std::array<std::string, 2> cookie_end;  // its attributes, for clients without and with TLS
     const bool appends;                           // routes to session ids
+    LearnedSessions* const learned;               // null: none are
     WorkerIds worker_ids;                         // needs the balancer's thread mutex
     LiveRoster roster;                            // needs the balancer's thread mutex
     bool failing = false;  // the last request could not be decided; needs the balancer's thread mutex

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "core/duration.hpp"
 #include "core/number.hpp"
 #include "httpd/guard.hpp"
 #include "httpd/mod_proxy_functions.hpp"
@@ -46,7 +47,7 @@ const char* set_keeping(const char* argument, const char* rest, std::vector<Sess
     const auto word = std::find_if(keeping_words.begin(), keeping_words.end(), [argument](const auto& known) {
         return ap_cstr_casecmp(argument + sizeof(route_word) - 1, known.first.data()) == 0;
     });
-    if (word == keeping_words.end()) return "route=given or route=append";
+    if (word == keeping_words.end()) return "route=given, route=append or route=learn";
     if (*rest) return "nothing comes after it in its line";
     for (SessionName& name : names) {
         if (word->second == Keeping::append && name.where == Where::expression)
@@ -66,7 +67,7 @@ const char* set_session(cmd_parms* cmd, void* section, const char* arguments) no
                 return apr_pstrcat(
                     cmd->pool, cmd->cmd->name,
                     " takes one or more of NAME or NAME|PARAM (a cookie, a path parameter), header:NAME, "
-                    "\"expr:EXPRESSION\"; then route=given or route=append, if any",
+                    "\"expr:EXPRESSION\"; then route=given, route=append or route=learn, if any",
                     nullptr);
             if (ap_cstr_casecmpn(argument, route_word, sizeof(route_word) - 1) == 0 && !parsed.empty()) {
                 if (const char* mistake = set_keeping(argument, arguments, parsed))
@@ -160,7 +161,9 @@ const char* set_own_cookie(cmd_parms* cmd, void* section, const char* arguments)
     });
 }
 
-std::optional<std::string> read_secrets(const char* path, apr_pool_t* pool, std::vector<std::string>& secrets) {
+// The lines of a file that nobody but its owner and group may read, each of at least so many characters.
+std::optional<std::string> read_private_lines(const char* path, const std::string& what, std::size_t shortest,
+                                              apr_pool_t* pool, std::vector<std::string>& lines) {
     const std::string quoted = "'" + std::string(path) + "' ";
     apr_finfo_t info;
     char reason[128];
@@ -177,13 +180,13 @@ std::optional<std::string> read_secrets(const char* path, apr_pool_t* pool, std:
     for (std::string line; std::getline(file, line);) {
         ++number;
         if (line.ends_with('\r')) line.pop_back();
-        if (line.size() < shortest_secret)
+        if (line.size() < shortest)
             return quoted + "line " + std::to_string(number) + " has " + std::to_string(line.size()) +
-                   " characters: a secret has at least " + std::to_string(shortest_secret);
-        secrets.push_back(line);
+                   " characters: a " + what + " has at least " + std::to_string(shortest);
+        lines.push_back(line);
     }
     if (file.bad()) return quoted + "cannot be read";
-    if (secrets.empty()) return quoted + "is empty: it holds one secret a line";
+    if (lines.empty()) return quoted + "is empty: it holds one " + what + " a line";
     return std::nullopt;
 }
 
@@ -193,7 +196,7 @@ const char* set_secret_file(cmd_parms* cmd, void* section, const char* argument)
     const char* path = ap_server_root_relative(cmd->pool, argument);
     return run_parser(cmd, [&] {
         std::vector<std::string> secrets;
-        auto sentence = read_secrets(path ? path : argument, cmd->temp_pool, secrets);
+        auto sentence = read_private_lines(path ? path : argument, "secret", shortest_secret, cmd->temp_pool, secrets);
         if (!sentence) setting = std::move(secrets);
         return sentence;
     });
@@ -254,6 +257,59 @@ const char* set_limits(cmd_parms* cmd, void* section, const char* arguments) noe
     });
 }
 
+const char* set_table(cmd_parms* cmd, void* section, const char* arguments) noexcept {
+    auto& setting = static_cast<Settings*>(section)->table;
+    if (const char* refusal = refuse_place(cmd, setting.has_value())) return refusal;
+    return run_parser(cmd, [&]() -> std::optional<std::string> {
+        using namespace std::chrono_literals;
+        constexpr std::size_t most_sessions = 100'000'000;
+        TableSettings table;
+        bool has_sessions = false, has_idle = false;
+        while (*arguments) {
+            const std::string argument = ap_getword_conf(cmd->temp_pool, &arguments);
+            const std::string_view value = std::string_view(argument).substr(argument.find('=') + 1);
+            const auto refuse = [&](const char* why) { return "'" + argument + "' is not allowed: " + why; };
+            if (argument.starts_with("sessions=")) {
+                const auto number = number_in<std::size_t>(value, 1, most_sessions);
+                if (!number) return refuse("sessions=N, N being a number from 1 to 100000000");
+                if (std::exchange(has_sessions, true)) return refuse("sessions= stands there already");
+                table.sessions = *number;
+            } else if (argument.starts_with("idle=")) {
+                const auto idle = parse_duration(value, 1s, std::chrono::hours(24 * 366));
+                if (!idle) return refuse("idle=TIME, TIME being from 1s to 366d, as 90, 30m, 12h or 7d");
+                if (std::exchange(has_idle, true)) return refuse("idle= stands there already");
+                table.idle = std::chrono::ceil<std::chrono::seconds>(*idle);
+            } else {
+                return refuse("sessions=N, idle=TIME");
+            }
+        }
+        if (!has_sessions && !has_idle) return "it takes sessions=N, idle=TIME or both";
+        setting = table;
+        return std::nullopt;
+    });
+}
+
+const char* set_store(cmd_parms* cmd, void* section, const char* arguments) noexcept {
+    auto& setting = static_cast<Settings*>(section)->store;
+    if (const char* refusal = refuse_place(cmd, setting.has_value())) return refusal;
+    return run_parser(cmd, [&]() -> std::optional<std::string> {
+        std::vector<std::string_view> words;
+        while (*arguments) words.emplace_back(ap_getword_conf(cmd->temp_pool, &arguments));
+        StoreSettings store;
+        if (auto sentence = read_store(store, words)) return sentence;
+        if (!store.password_file.empty()) {
+            const char* path = ap_server_root_relative(cmd->pool, store.password_file.c_str());
+            std::vector<std::string> lines;
+            const std::string file = path ? path : store.password_file;
+            if (auto sentence = read_private_lines(file.c_str(), "password", 1, cmd->temp_pool, lines)) return sentence;
+            if (lines.size() > 1) return "'" + file + "' has more than one line: it holds one password";
+            store.password = lines.front();
+        }
+        setting = std::move(store);
+        return std::nullopt;
+    });
+}
+
 // To httpd the directives may stand anywhere: refuse_place() says better where they may not.
 constexpr int anywhere = RSRC_CONF | ACCESS_CONF;
 
@@ -268,7 +324,7 @@ cmd_func any_function(Function* function) noexcept {
 const command_rec directives[] = {
     AP_INIT_RAW_ARGS("LBStickySession", any_function(set_session), nullptr, anywhere,
                      "where the application's session id stands: one or more of NAME or NAME|PARAM (a cookie, a path "
-                     "parameter), header:NAME, \"expr:EXPRESSION\"; then route=given or route=append"),
+                     "parameter), header:NAME, \"expr:EXPRESSION\"; then route=given, route=append or route=learn"),
     AP_INIT_RAW_ARGS("LBStickyCookie", any_function(set_own_cookie), nullptr, anywhere,
                      "the balancer's own cookie: NAME, auto or off, then path=, domain=, maxage=, httponly=, secure=, "
                      "samesite=, partitioned=, nocache="),
@@ -282,6 +338,11 @@ const command_rec directives[] = {
         "LBStickyLimit", any_function(set_limits), nullptr, anywhere,
         "requests in flight, per load factor of 1, from which on a member is full: new=N for new sessions, "
         "all=N for all requests"),
+    AP_INIT_RAW_ARGS("LBStickyTable", any_function(set_table), nullptr, anywhere,
+                     "the table of learned sessions: sessions=65536, how many, and idle=1h, for how long"),
+    AP_INIT_RAW_ARGS("LBStickyStore", any_function(set_store), nullptr, anywhere,
+                     "where front ends share learned sessions: redis://[USER:PASSWORD@]HOST[:PORT][/DB] or "
+                     "memcached://HOST[:PORT], then timeout=, prefix=, password-file="),
     {},
 };
 
@@ -302,12 +363,14 @@ Settings Settings::merged_with(const Settings& over) const {
     if (over.secrets) merged.secrets = over.secrets;
     if (over.placement) merged.placement = over.placement;
     if (over.limits) merged.limits = over.limits;
+    if (over.table) merged.table = over.table;
+    if (over.store) merged.store = over.store;
     return merged;
 }
 
-bool Settings::appends() const noexcept {
+bool Settings::has_line(Keeping keeping) const noexcept {
     return session_names && std::any_of(session_names->begin(), session_names->end(),
-                                        [](const SessionName& name) { return name.keeping == Keeping::append; });
+                                        [keeping](const SessionName& name) { return name.keeping == keeping; });
 }
 
 void* create_settings(apr_pool_t* pool, char*) noexcept {

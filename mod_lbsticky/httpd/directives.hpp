@@ -9,6 +9,8 @@
 #include "core/session_name.hpp"
 #include "core/set_cookie.hpp"
 #include "httpd/apache.hpp"
+#include "httpd/learned_sessions.hpp"
+#include "store/address.hpp"
 
 namespace lbsticky {
 
@@ -37,14 +39,24 @@ struct Settings {
     std::optional<std::vector<std::string>> secrets;        // LBStickySecretFile
     std::optional<Placement> placement;                     // LBStickyPlace
     std::optional<Limits> limits;                           // LBStickyLimit
+    std::optional<TableSettings> table;                     // LBStickyTable
+    std::optional<StoreSettings> store;                     // LBStickyStore
 
-    bool any() const noexcept { return session_names || hash || cookie || secrets || placement || limits; }
+    bool any() const noexcept {
+        return session_names || hash || cookie || secrets || placement || limits || table || store;
+    }
 
     // These settings, replaced by those that `over` has.
     Settings merged_with(const Settings& over) const;
 
-    // Whether there is a line with route=append.
-    bool appends() const noexcept;
+    // Whether there is a line of LBStickySession with that.
+    bool has_line(Keeping keeping) const noexcept;
+
+    // The table of learned sessions; nothing if none are learned.
+    std::optional<TableSettings> table_if_needed() const noexcept {
+        if (!has_line(Keeping::learn)) return std::nullopt;
+        return table.value_or(TableSettings{});
+    }
 
     bool hash_or_default() const noexcept { return hash.value_or(true); }
     Placement placement_or_default() const noexcept { return placement.value_or(Placement::rotation); }

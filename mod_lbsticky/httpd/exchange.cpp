@@ -122,6 +122,18 @@ bool is_of_request(const SessionName& name, const Decision& decision) noexcept {
     return !found.empty() && (found == name.cookie || found == name.parameter || found == name.other);
 }
 
+// Whether a session whose id is learned stays on the worker that serves its request: not where it was moved there
+// because its own cannot serve, or has another way to come back.
+bool stays_there(const Decision& decision) noexcept {
+    return decision.affinity == Affinity::learned || decision.affinity == Affinity::hash ||
+           (decision.affinity == Affinity::fresh && !decision.session.id.empty());
+}
+
+// Whether an id that a member gives makes its session stay there, rather than where the request's session is at home.
+bool stays_where_given(const Decision& decision, std::string_view id) noexcept {
+    return decision.affinity != Affinity::overload || id != decision.session.id;
+}
+
 bool places_by_sessions(const Balancer& own) noexcept {
     return own.settings.placement_or_default() == Placement::sessions;
 }
@@ -184,12 +196,13 @@ const char* Exchange::all_cookies(request_rec* r) noexcept {
     return several ? apr_table_getm(r->pool, r->headers_in, "Cookie") : first;
 }
 
-void Exchange::begin(request_rec* r, const Decision& decision) noexcept {
+void Exchange::begin(request_rec* r, const Decision& decision, const LearnedSessions::Recalled* recalled) noexcept {
     decision_ = nullptr;
     if (!decision.balancer || !decision.worker) return;
     const Balancer& own = *decision.balancer;
-    if (own.cookie_name.empty() && !decision.id && !places_by_sessions(own)) return;
+    if (own.cookie_name.empty() && !decision.id && !own.learned && !places_by_sessions(own)) return;
     decision_ = &decision;
+    if (recalled && stays_there(decision)) own.learned->keep(*recalled, decision.route_id);
     if (decision.has_cookie || decision.id)
         guarded([&] { take_away(r); },
                 [&](const char* why) {
@@ -278,7 +291,8 @@ bool Exchange::is_only_where_needed() const noexcept {
 // the Set-Cookie headers that are there before. It has no session id of its own to look at.
 void Exchange::set_early(request_rec* r) noexcept {
     take_off(r);  // one that was set for a worker that did not answer
-    const bool is_due_now = may_be_due(r) && (!is_only_where_needed() || decision_->unknown_route());
+    const bool is_due_now =
+        may_be_due(r) && (!is_only_where_needed() || (decision_->session.exists() && !decision_->is_kept));
     if (!is_due_now) return;
     early_ = set_cookie_header(r, *decision_);
     apr_table_addn(r->headers_out, "Set-Cookie", early_);
@@ -328,15 +342,17 @@ bool Exchange::append_route(apr_table_entry_t& header, const SessionName& name, 
     return true;
 }
 
-// Reads the session ids that the member gives, and appends routes to those that are to have one. Returns whether the
-// session that the client has after this response carries a known route; nothing if it has no session.
+// Reads the session ids that the member gives, appends routes to those that are to have one, and learns those that are
+// to be learned. Returns whether the id that the client has after this response brings its session back; nothing if it
+// has none.
 std::optional<bool> Exchange::read_given_ids(request_rec* r) {
     Balancer& own = *decision_->balancer;
     const char separator = own.httpds.s->sticky_separator;
     std::optional<CurrentRoster> current;  // once an id is given
-    std::optional<bool> has_route;
+    std::optional<bool> is_kept;
     SessionName from_stickysession;
     for (const SessionName& name : own.session_names(from_stickysession)) {
+        const bool is_learned = name.keeping == Keeping::learn;
         std::optional<std::string_view> given;  // of several the last one, as browsers do; empty: it takes it away
         bool given_has_route = false;
         for (apr_table_t** table : header_tables(r)) {
@@ -352,15 +368,17 @@ std::optional<bool> Exchange::read_given_ids(request_rec* r) {
                     route || (name.keeping == Keeping::append && append_route(header, name, *id, r->pool));
             }
         }
-        if (has_route) continue;  // the first name counts
+        if (is_learned && given && !given->empty() && !given_has_route && stays_where_given(*decision_, *given))
+            own.learned->learn(name, *given, decision_->route_id);
+        if (is_kept) continue;  // the first name counts
         if (given && !given->empty()) {
-            has_route = given_has_route;
+            is_kept = given_has_route || is_learned;
             if (decision_->activity && *given != decision_->session.id) note_given_session(*decision_, *given);
         } else if (!given && is_of_request(name, *decision_)) {
-            has_route = !decision_->unknown_route();
+            is_kept = decision_->is_kept;
         }
     }
-    return has_route;
+    return is_kept;
 }
 
 void Exchange::answer(request_rec* r) {
@@ -368,9 +386,9 @@ void Exchange::answer(request_rec* r) {
     Balancer& own = *decision_->balancer;
     bool is_due = may_be_due(r);
     const bool depends_on_ids = is_due && is_only_where_needed();
-    if (depends_on_ids || decision_->id || places_by_sessions(own)) {
-        const auto has_route = read_given_ids(r);
-        if (depends_on_ids) is_due = has_route == false;
+    if (depends_on_ids || decision_->id || own.learned || places_by_sessions(own)) {
+        const auto is_kept = read_given_ids(r);
+        if (depends_on_ids) is_due = is_kept == false;
     }
     if (own.cookie_name.empty()) return;
     take_off(r);

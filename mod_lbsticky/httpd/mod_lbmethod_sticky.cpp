@@ -29,6 +29,7 @@ void register_hooks(apr_pool_t* pool) noexcept {
 
     // Each process counts in a column of its own, which its parent clears.
     ap_hook_child_init(begin_to_count, nullptr, nullptr, APR_HOOK_MIDDLE);
+    ap_hook_child_init(open_stores, nullptr, nullptr, APR_HOOK_MIDDLE);
     ap_hook_child_status(clear_what_ended, nullptr, nullptr, APR_HOOK_MIDDLE);
 
     APR_OPTIONAL_HOOK(proxy, request_status, Request::request_status, nullptr, nullptr, APR_HOOK_REALLY_FIRST);

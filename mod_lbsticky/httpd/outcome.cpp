@@ -45,7 +45,7 @@ void set_variables(const Decision& decision, request_rec* r, bool again) noexcep
         apr_table_unset(r->subprocess_env, "BALANCER_SESSION_ROUTE");
     }
     const bool stays = decision.affinity == Affinity::route || decision.affinity == Affinity::cookie ||
-                       decision.affinity == Affinity::overload;
+                       decision.affinity == Affinity::learned || decision.affinity == Affinity::overload;
     if (decision.worker && !stays)
         set(r->subprocess_env, "BALANCER_ROUTE_CHANGED", "1");
     else if (may_be_there)
@@ -87,13 +87,13 @@ void log_line(const Decision& decision, request_rec* r) {
                   word_for(decision.affinity), identity(decision).c_str(), member(decision).c_str());
 }
 
-std::uint64_t keyed_hash(const SessionKey& key, std::string_view text) noexcept {
-    return XXH3_64bits_withSecret(text.data(), text.size(), key.data(), key.size());
+std::uint64_t keyed_hash(const HashKeys& keys, std::string_view text) noexcept {
+    return XXH3_64bits_withSecret(text.data(), text.size(), keys.counted.data(), keys.counted.size());
 }
 
 // What tells a session from others, in all bits: its id, else whose client it is.
 std::uint64_t session_hash(const Decision& decision, const request_rec* r) noexcept {
-    const auto keyed = [&decision](std::string_view text) { return keyed_hash(decision.balancer->session_key, text); };
+    const auto keyed = [&decision](std::string_view text) { return keyed_hash(decision.balancer->hash_keys, text); };
     if (!decision.session.id.empty()) return keyed(decision.session.id);
     return keyed(view(r->useragent_ip)) ^ mix64(keyed(view(apr_table_get(r->headers_in, "User-Agent"))));
 }
@@ -134,7 +134,7 @@ void watch_for_sessions(const Decision& decision, const request_rec* r, std::str
 
 void note_given_session(const Decision& decision, std::string_view id) noexcept {
     const auto now = static_cast<std::uint32_t>(apr_time_sec(apr_time_now()));
-    if (decision.activity->session_seen(keyed_hash(decision.balancer->session_key, id), now))
+    if (decision.activity->session_seen(keyed_hash(decision.balancer->hash_keys, id), now))
         decision.activity->session_placed();
 }
 

@@ -37,6 +37,35 @@ std::string label_of(const server_rec& host) {
     return host.server_hostname + (port != 0 ? ":" + std::to_string(port) : "");
 }
 
+std::string text_with_keeping(const SessionName& name) {
+    std::string text = text_of(name);
+    if (name.keeping != Keeping::given) text.append(" route=").append(word_for(name.keeping));
+    return text;
+}
+
+LearnedReport report_of(const LearnedSessions& learned) {
+    LearnedReport report;
+    report.held = learned.held();
+    report.places = learned.table().places();
+    report.idle = learned.idle();
+    report.evicted = learned.table().evicted();
+    report.dropped = learned.table().dropped();
+    if (!learned.store_settings()) return report;
+
+    const StoreCounts& counts = learned.store_counts();
+    const auto number = [](const StoreCounts::Count& count) { return count.load(std::memory_order_relaxed); };
+    constexpr std::array<const char*, 3> states{"unknown", "here", "away"};
+    StoreReport& store = report.store.emplace();
+    store.address = store_text(*learned.store_settings());
+    store.state = states[static_cast<std::size_t>(counts.state.load(std::memory_order_relaxed))];
+    store.look_ups = {number(counts.hits),       number(counts.misses), number(counts.unanswered),
+                      number(counts.remembered), number(counts.capped), number(counts.while_away)};
+    store.stored = number(counts.stored);
+    store.dropped = number(counts.dropped);
+    store.failures = number(counts.failures);
+    return report;
+}
+
 BalancerReport read_report(proxy_balancer& balancer, server_rec* server) {
     Balancer* own = Balancer::of(balancer);
     if (!own || !own->is_intact()) throw std::runtime_error("its shared memory is missing or damaged");
@@ -46,7 +75,7 @@ BalancerReport read_report(proxy_balancer& balancer, server_rec* server) {
     if (server->is_virtual) report.server = label_of(*server);
     SessionName from_stickysession;
     for (const SessionName& name : own->session_names(from_stickysession))
-        report.sessions.push_back(text_of(name) + (name.keeping == Keeping::append ? " route=append" : ""));
+        report.sessions.push_back(text_with_keeping(name));
     report.hash = own->settings.hash_or_default();
     report.placement = own->settings.placement_or_default();
     report.limits = own->settings.limits_or_default();
@@ -65,6 +94,8 @@ BalancerReport read_report(proxy_balancer& balancer, server_rec* server) {
     report.cookies_outdated = shared.cookies_outdated().load(std::memory_order_relaxed);
     report.ids_too_long = shared.ids_too_long().load(std::memory_order_relaxed);
     report.unknown_routes = shared.unknown_routes().load(std::memory_order_relaxed);
+
+    if (own->learned) report.learned = report_of(*own->learned);
 
     const ThreadLock lock(balancer);
     mod_proxy.sync_balancer(&balancer, server, balancer.sconf);

@@ -36,6 +36,17 @@ int refuse(const Decision& decision, request_rec* r) noexcept {
     return HTTP_SERVICE_UNAVAILABLE;
 }
 
+// Whether a request says itself who is to serve it.
+bool names_worker(Balancer& own, const Claims& claims, const Rules& rules, request_rec* r) noexcept {
+    return guarded(
+        [&] {
+            const ThreadLock lock(own.httpds);
+            const Roster& roster = own.roster.current(r->request_time, r->server);
+            return find_session(claims, rules, roster).worker || find_own_cookie(claims, rules, roster).worker;
+        },
+        [](const char*) { return true; });
+}
+
 }  // namespace
 
 Request& Request::of(request_rec* r) {
@@ -77,7 +88,12 @@ int Request::choose_worker(Balancer& own, proxy_worker** worker, request_rec* r,
     const std::string_view cookies = view(exchange_.all_cookies(r));
     SessionName from_stickysession;
     const Rules rules = rules_of(own, from_stickysession);
-    const Claims claims = claims_of(r, rules, cookies);
+    Claims claims = claims_of(r, rules, cookies);
+
+    // Recall what was learned of the session. A store may be waited for, so not with the mutex.
+    auto recalled = own.learned ? own.learned->recall(claims) : std::nullopt;
+    if (recalled && !recalled->worker && own.learned->has_store() && !names_worker(own, claims, rules, r))
+        own.learned->ask_store(*recalled, claims);
 
     claims_ = &claims;
 
@@ -105,7 +121,7 @@ int Request::choose_worker(Balancer& own, proxy_worker** worker, request_rec* r,
         tally_ = make_known(*decision_, r, cookies, again);
         if (status == OK) {
             if (decision_->activity) in_flight_.begin(*decision_->activity);
-            exchange_.begin(r, *decision_);
+            exchange_.begin(r, *decision_, recalled ? &*recalled : nullptr);
         } else if (status != HTTP_SERVICE_UNAVAILABLE) {  // mod_proxy is done with it, and says no more
             std::exchange(tally_, {}).count();
         }
@@ -121,7 +137,13 @@ proxy_worker* Request::hand_out(Balancer& own, request_rec* r) {
         const auto decide_by = [&](const Claims& claims) {
             decide(decision_.emplace(), own, claims, rules, failed(), r);
         };
-        claims_ ? decide_by(*claims_) : decide_by(claims_of(r, rules, view(exchange_.all_cookies(r))));
+        if (claims_) {
+            decide_by(*claims_);
+        } else {
+            Claims claims = claims_of(r, rules, view(exchange_.all_cookies(r)));
+            if (own.learned) own.learned->recall(claims);
+            decide_by(claims);
+        }
     }
     decision_->handed_out = true;
     return decision_->worker;

@@ -30,7 +30,8 @@ struct Place {
     std::size_t slots;
     bool is_copy;           // another balancer has the same activities
     Activity** activities;  // one a slot
-    bool was_unused;        // no balancer had this name at the last start
+    LearnedMemory learned;
+    bool was_unused;  // no balancer had this name at the last start
 
     std::span<Activity* const> all() const noexcept { return {activities, slots}; }
 };
@@ -82,12 +83,12 @@ Places make_places(apr_pool_t* process) noexcept {
 struct Remembered {
     Places places;
     Processes* processes;
-    SessionKey key;
+    HashKeys keys;
 };
 
 // The number changes with the layout of anything that is remembered or shared: a graceful restart may load another
 // version of this module.
-constexpr const char* remembered_key = "lbmethod_sticky: memory 3";
+constexpr const char* remembered_key = "lbmethod_sticky: memory 4";
 
 // Zeros, shared with the children to come. Throws std::runtime_error.
 void* map_memory(std::size_t size) {
@@ -115,7 +116,7 @@ Remembered& remembered(apr_pool_t* process) {
         Processes* processes = make_processes();
         known = static_cast<Remembered*>(ap_retained_data_create(remembered_key, sizeof(Remembered)));
         *known = {make_places(process), processes, {}};
-        if (apr_generate_random_bytes(known->key.data(), known->key.size()) != APR_SUCCESS)
+        if (apr_generate_random_bytes(reinterpret_cast<unsigned char*>(&known->keys), sizeof(HashKeys)) != APR_SUCCESS)
             throw std::runtime_error("no random bytes");
     }
     return *known;
@@ -149,12 +150,42 @@ bool claim_all(SharedState& state, const proxy_balancer& balancer) {
     return true;
 }
 
+// What a list of workers has, which copies of a balancer share.
+struct OfWorkers {
+    std::vector<Activity*> activities;
+    std::optional<TableSettings> table;
+    LearnedMemory learned;
+};
+
 // What is being found or made for the balancers of a new configuration.
 struct Plan {
     proxy_balancer* balancer;
     SharedState* state = nullptr;
-    std::vector<Activity*>* activities;  // those of its workers, of copies the same
+    OfWorkers* shared;
 };
+
+std::size_t learned_bytes(std::size_t places) noexcept {
+    return sizeof(SharedStore) + SessionTable::bytes(places);
+}
+
+// The learned sessions of a balancer that has them already, with as many places, and nobody else has taken; else
+// nothing.
+LearnedMemory learned_before(const Place& before, const TableSettings& wanted, std::set<const void*>& taken) {
+    const LearnedMemory& learned = before.learned;
+    const bool fits = learned.table && learned.places == wanted.sessions && learned.table->intact(learned.places);
+    return fits && taken.insert(learned.table).second ? learned : LearnedMemory{};
+}
+
+// Makes them in memory of zeros; what the balancer knew before is taken over.
+LearnedMemory make_learned(std::byte* memory, const TableSettings& settings, const Place* before) noexcept {
+    LearnedMemory made;
+    made.store = reinterpret_cast<SharedStore*>(memory);
+    made.places = settings.sessions;
+    made.table = SessionTable::create(memory + sizeof(SharedStore), made.places);
+    if (before && before->learned.table && before->learned.table->intact(before->learned.places))
+        made.table->inherit(*before->learned.table, table_time(), static_cast<std::uint32_t>(settings.idle.count()));
+    return made;
+}
 
 // The activities of a balancer's slots: those that its workers had before, and for slots without a worker those that
 // nobody had. Null where there is none yet. None that is taken: copies of a balancer may have become balancers of their
@@ -196,26 +227,33 @@ void make_missing(std::span<Plan> plans, bool for_ours, const Remembered& before
     std::set<const void*> counted;
     for_each_meant([&](const Plan& plan) {
         if (!plan.state) size += SharedState::bytes(slots_of(*plan.balancer));
-        if (!counted.insert(plan.activities).second) return;
-        const auto missing = std::count(plan.activities->begin(), plan.activities->end(), nullptr);
+        if (!counted.insert(plan.shared).second) return;
+        const auto& activities = plan.shared->activities;
+        const auto missing = std::count(activities.begin(), activities.end(), nullptr);
         size += static_cast<std::size_t>(missing) * activity_size;
+        if (plan.shared->table && !plan.shared->learned.table) size += learned_bytes(plan.shared->table->sessions);
     });
     if (size == 0) return;
 
     auto* next = static_cast<std::byte*>(map_memory(size));
     APR_ARRAY_PUSH(current.mappings, Mapping) = {next, size};
     for_each_meant([&](Plan& plan) {
-        for (Activity*& activity : *plan.activities) {
+        const Place* old = before.places.find(plan.balancer->s->sname);
+        OfWorkers& shared = *plan.shared;
+        for (Activity*& activity : shared.activities) {
             if (activity) continue;
             activity = reinterpret_cast<Activity*>(next);
             next += activity_size;
+        }
+        if (shared.table && !shared.learned.table) {
+            shared.learned = make_learned(next, *shared.table, old);
+            next += learned_bytes(shared.table->sessions);
         }
         if (plan.state) return;
         const std::size_t slots = slots_of(*plan.balancer);
         plan.state = SharedState::create(next, slots);
         next += SharedState::bytes(slots);
         claim_all(*plan.state, *plan.balancer);
-        const Place* old = before.places.find(plan.balancer->s->sname);
         if (old && old->state->intact(old->slots)) plan.state->inherit(*old->state);
     });
 }
@@ -226,7 +264,7 @@ void unmap_unused(const Places& old, Places& current) {
         const Mapping& mapping = APR_ARRAY_IDX(old.mappings, i, Mapping);
         bool used = false;
         current.for_each([&](const char*, const Place& place) {
-            used = used || mapping.holds(place.state) ||
+            used = used || mapping.holds(place.state) || mapping.holds(place.learned.table) ||
                    std::any_of(place.all().begin(), place.all().end(),
                                [&](const Activity* activity) { return mapping.holds(activity); });
         });
@@ -239,23 +277,29 @@ void unmap_unused(const Places& old, Places& current) {
 
 }  // namespace
 
-std::vector<SharedMemory> shared_memory_for(std::span<proxy_balancer* const> balancers, server_rec* main_server) {
+std::vector<SharedMemory> shared_memory_for(std::span<const NewBalancer> balancers, server_rec* main_server) {
     Remembered& before = remembered(main_server->process->pool);
     forget_ended(*before.processes);
     const Places& old = before.places;
     Places current = make_places(main_server->process->pool);
 
     std::vector<Plan> plans;
-    std::map<const apr_array_header_t*, std::vector<Activity*>> activities;  // by the workers, which copies share
+    std::map<const apr_array_header_t*, OfWorkers> by_workers;
     std::set<const Activity*> taken;
-    for (proxy_balancer* balancer : balancers) {
-        Plan& plan = plans.emplace_back(Plan{balancer, nullptr, &activities[balancer->workers]});
+    std::set<const void*> taken_tables;
+    for (const auto& [balancer, table] : balancers) {
+        OfWorkers& shared = by_workers[balancer->workers];
+        Plan& plan = plans.emplace_back(Plan{balancer, nullptr, &shared});
+        if (!shared.table) shared.table = table;
         const Place* place = old.find(balancer->s->sname);
-        if (place && plan.activities->empty()) *plan.activities = activities_before(*balancer, *place, taken);
+        if (place && shared.activities.empty()) shared.activities = activities_before(*balancer, *place, taken);
+        if (place && shared.table && !shared.learned.table)
+            shared.learned = learned_before(*place, *shared.table, taken_tables);
         if (!place || !place->state->intact(place->slots) || place->slots != slots_of(*balancer)) continue;
         if (claim_all(*place->state, *balancer)) plan.state = place->state;
     }
-    for (const Plan& plan : plans) plan.activities->resize(std::max(plan.activities->size(), slots_of(*plan.balancer)));
+    for (const Plan& plan : plans)
+        plan.shared->activities.resize(std::max(plan.shared->activities.size(), slots_of(*plan.balancer)));
     make_missing(plans, true, before, current);
     guarded([&] { make_missing(plans, false, before, current); },
             [&](const char* why) {
@@ -268,19 +312,20 @@ std::vector<SharedMemory> shared_memory_for(std::span<proxy_balancer* const> bal
     for (const Plan& plan : plans) {
         static SharedState missing;
         if (!plan.state) {
-            memory.push_back({&missing, {}, &before.key});
+            memory.push_back({&missing, {}, {}, &before.keys});
             continue;
         }
         const char* name = plan.balancer->s->sname;
-        const bool is_copy = !kept.insert(plan.activities).second;
-        current.keep(name, {plan.state, slots_of(*plan.balancer), is_copy, plan.activities->data(), false});
-        memory.push_back({plan.state, current.find(name)->all(), &before.key});
+        const bool is_copy = !kept.insert(plan.shared).second;
+        current.keep(name, {plan.state, slots_of(*plan.balancer), is_copy, plan.shared->activities.data(),
+                            plan.shared->learned, false});
+        memory.push_back({plan.state, current.find(name)->all(), plan.shared->learned, &before.keys});
     }
 
     // Keeps the state of a balancer that was taken out for one more start: whoever puts it back then finds its counts.
     old.for_each([&](const char* name, const Place& place) {
         if (!place.was_unused && !current.find(name))
-            current.keep(name, {place.state, place.slots, place.is_copy, place.activities, true});
+            current.keep(name, {place.state, place.slots, place.is_copy, place.activities, place.learned, true});
     });
     unmap_unused(old, current);
     apr_pool_destroy(old.pool);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -9,12 +10,23 @@
 #include "core/processes.hpp"
 #include "core/shared_state.hpp"
 #include "httpd/apache.hpp"
+#include "httpd/learned_sessions.hpp"
 
 namespace lbsticky {
 
-// Random bytes by which sessions are hashed that are counted. Nobody outside knows them, so that nobody can make a few
-// session ids that count as millions. XXH3 calls it its secret: 136 bytes at least.
-using SessionKey = std::array<unsigned char, 192>;
+// Random bytes by which sessions are hashed. Nobody outside knows them.
+struct HashKeys {
+    // For those that are counted: so nobody can make a few session ids that count as millions. XXH3 calls it its
+    // secret: 136 bytes at least.
+    std::array<unsigned char, 192> counted;
+    LearnedSessions::HashKey learned;
+};
+
+// A balancer of a new configuration.
+struct NewBalancer {
+    proxy_balancer* httpds;
+    std::optional<TableSettings> table;  // none: it learns no sessions
+};
 
 // What processes share about one balancer.
 struct SharedMemory {
@@ -22,21 +34,22 @@ struct SharedMemory {
     // By the slots that httpd has for its workers, those of workers that may be added included; null where there is no
     // memory. Copies of a balancer, which have its workers, have its activities too.
     std::span<Activity* const> activities;
-    const SessionKey* key;
+    LearnedMemory learned;  // of copies the same, with as many places as the first of them has
+    const HashKeys* keys;
 };
 
 // The shared memory of all balancers of a new configuration, in their order. Each has the state that it had before a
 // graceful restart, so that both generations of children use the same; or a new one, at the first start, and where the
 // members in the configuration changed (rotation and counts are taken over then). It has the slots of all workers
-// claimed. A worker's activity stays with it as long as the balancer has a worker of that URL. Memory that no balancer
-// uses any more is given back.
+// claimed. A worker's activity stays with it as long as the balancer has a worker of that URL; learned sessions stay as
+// long as the balancer learns any. Memory that no balancer uses any more is given back.
 //
 // A balancer of another method has memory too, since its method can be changed in balancer-manager when there are
 // children, which could not share new memory. Where there is none for those, their states are not intact(), and a
 // warning says so; where there is none for the others, throws std::runtime_error. Throws std::bad_alloc.
 //
 // For the post_config hook: the parent is single-threaded, and its children inherit what it maps.
-std::vector<SharedMemory> shared_memory_for(std::span<proxy_balancer* const> balancers, server_rec* main_server);
+std::vector<SharedMemory> shared_memory_for(std::span<const NewBalancer> balancers, server_rec* main_server);
 
 // The processes that count requests in flight. Null before the first start has come as far as shared_memory_for().
 Processes* processes() noexcept;

@@ -1,5 +1,7 @@
 #include "httpd/startup.hpp"
 
+#include <map>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -33,8 +35,9 @@ bool is_configuration_test() noexcept {
     return ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_CONFIG_TEST;
 }
 
-const Balancer& prepare(proxy_balancer& balancer, const SharedMemory& memory, server_rec* server, apr_pool_t* config) {
-    auto* own = make_in<Balancer>(config, balancer, memory, settings_for(balancer, *proxy_configuration(server)));
+const Balancer& prepare(proxy_balancer& balancer, const SharedMemory& memory, Settings settings,
+                        LearnedSessions* learned, apr_pool_t* config) {
+    auto* own = make_in<Balancer>(config, balancer, memory, std::move(settings), learned);
     balancer.context = own;
     // The members may have changed since children of the last generation read them.
     own->shared.generation().fetch_add(1, std::memory_order_release);
@@ -64,7 +67,7 @@ void refuse_contradictions(server_rec* main_server) {
     for_each_proxy(main_server, [&](server_rec* server) {
         for_each_balancer(server, [&](const proxy_balancer& balancer) {
             if (!is_ours(balancer) || balancer.s->sticky_separator != '\0') return;
-            if (settings_for(balancer, *proxy_configuration(server)).appends())
+            if (settings_for(balancer, *proxy_configuration(server)).has_line(Keeping::append))
                 throw std::runtime_error(std::string(balancer.s->name) +
                                          ": LBStickySession with route=append needs a character between id and route, "
                                          "and stickysessionsep=Off is none");
@@ -111,22 +114,53 @@ int prepare_balancers(apr_pool_t* config, apr_pool_t*, apr_pool_t*, server_rec* 
     return guarded(
         [&] {
             warn_of_configuration(main_server);
-            std::vector<proxy_balancer*> balancers;
+            std::vector<NewBalancer> balancers;
             std::vector<server_rec*> servers;  // of each balancer
+            std::vector<Settings> settings;    // likewise
             for_each_proxy(main_server, [&](server_rec* server) {
                 for_each_balancer(server, [&](proxy_balancer& balancer) {
-                    balancers.push_back(&balancer);
+                    settings.push_back(settings_for(balancer, *proxy_configuration(server)));
+                    balancers.push_back({&balancer, settings.back().table_if_needed()});
                     servers.push_back(server);
                 });
             });
             const auto memory = shared_memory_for(balancers, main_server);
+            std::map<const SessionTable*, LearnedSessions*> learned;  // copies of a balancer have one
             for (std::size_t i = 0; i < balancers.size(); ++i) {
-                const Balancer& own = prepare(*balancers[i], memory[i], servers[i], config);
-                if (is_ours(*balancers[i])) log_counts(own, servers[i]);
+                proxy_balancer& balancer = *balancers[i].httpds;
+                LearnedSessions* its_learned = nullptr;
+                if (memory[i].learned.table && balancers[i].table) {
+                    LearnedSessions*& known = learned[memory[i].learned.table];
+                    if (!known)
+                        known = make_in<LearnedSessions>(config, memory[i].learned, *balancers[i].table,
+                                                         settings[i].store, memory[i].keys->learned,
+                                                         balancer.s->name + sizeof(BALANCER_PREFIX) - 1);
+                    its_learned = known;
+                }
+                const Balancer& own = prepare(balancer, memory[i], std::move(settings[i]), its_learned, config);
+                if (is_ours(balancer)) log_counts(own, servers[i]);
             }
             return OK;
         },
         [&](const char* why) { return fail(main_server, why); });
+}
+
+void open_stores(apr_pool_t* process, server_rec* main_server) noexcept {
+    std::set<const LearnedSessions*> open;
+    for_each_proxy(main_server, [&](server_rec* server) {
+        for_each_balancer(server, [&](const proxy_balancer& balancer) {
+            const Balancer* own = Balancer::of(balancer);
+            if (!own || !own->learned) return;
+            guarded(
+                [&] {
+                    if (open.insert(own->learned).second) own->learned->start(process, server);
+                },
+                [&](const char* why) {
+                    ap_log_error(APLOG_MARK, APLOG_ERR, 0, server, "%s: its store cannot be opened: %s",
+                                 balancer.s->name, why);
+                });
+        });
+    });
 }
 
 }  // namespace lbsticky

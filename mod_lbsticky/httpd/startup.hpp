@@ -18,4 +18,7 @@ int check_configuration(apr_pool_t* config, apr_pool_t* log, apr_pool_t* tempora
 // balancer, whatever its method: that can be changed in balancer-manager at any time.
 int prepare_balancers(apr_pool_t* config, apr_pool_t* log, apr_pool_t* temporary, server_rec* main_server) noexcept;
 
+// child_init: opens the stores of learned sessions for this process. Nobody is connected to yet.
+void open_stores(apr_pool_t* process, server_rec* main_server) noexcept;
+
 }  // namespace lbsticky

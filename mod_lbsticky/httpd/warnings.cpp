@@ -100,7 +100,7 @@ void warn_of_cookie(const Subject& subject) {
     const proxy_balancer& balancer = subject.balancer;
     const CookieSettings cookie = subject.settings.cookie.value_or(CookieSettings{});
     const bool is_off = cookie.given == CookieSettings::Given::never;
-    if (subject.settings.secrets && is_off && !subject.settings.appends())
+    if (subject.settings.secrets && is_off && !subject.settings.has_line(Keeping::append))
         subject.warn("LBStickySecretFile has no effect as long as LBStickyCookie is off");
 
     const std::string name = cookie.name_for(balancer);
@@ -109,6 +109,15 @@ void warn_of_cookie(const Subject& subject) {
         subject.warn("LBStickyCookie " + (cookie.name.empty() ? "auto, as " + name + "," : name) +
                      " has the name of the application's session, which members will not see: " +
                      (cookie.name.empty() ? "take it out of LBStickySession" : "give it another"));
+}
+
+void warn_of_learning(const Subject& subject) {
+    if (subject.settings.has_line(Keeping::learn)) return;
+    for (const auto& [is_set, name] : {std::pair(subject.settings.table.has_value(), "LBStickyTable"),
+                                       std::pair(subject.settings.store.has_value(), "LBStickyStore")})
+        if (is_set)
+            subject.warn(std::string(name) +
+                         " has no effect: no LBStickySession has route=learn, so nothing is learned");
 }
 
 void warn_of_stickysession(const Subject& subject) {
@@ -212,6 +221,7 @@ void warn_of_balancer(const Subject& subject, KnownMembers& known, KnownGivers& 
     if (is_ours(subject.balancer)) {
         warn_of_routes(subject);
         warn_of_cookie(subject);
+        warn_of_learning(subject);
         warn_of_stickysession(subject);
         warn_of_ids(subject, known);
         warn_of_automatic_name(subject, givers);

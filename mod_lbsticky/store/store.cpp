@@ -89,6 +89,11 @@ public:
             count(counts_->dropped);
             return;
         }
+        // A flood of ids that somebody made up is placed, and must not take the room of those that workers gave.
+        if (only_if_absent && values_.size() >= limits_.queue / 2) {
+            count(counts_->dropped);
+            return;
+        }
         misses_.forget(key);
         Value made{std::string(key), std::string(value), Clock::now() + std::min(life, longest_life), only_if_absent};
         while (!values_.empty() && values_.size() >= limits_.queue) {

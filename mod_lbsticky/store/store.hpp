@@ -81,8 +81,9 @@ public:
     std::optional<std::string> look_up(std::string_view key) noexcept;
 
     // Has a value stored, for `life` from now on. Waits for nobody: it is put into a queue, of which the oldest is
-    // dropped if it is full. `only_if_absent`: what is there stays. A key over longest_key bytes, a value over
-    // longest_value, or a life under a second is dropped. Any number of threads at once; throws nothing.
+    // dropped if it is full. `only_if_absent`: what is there stays, and it is dropped itself if the queue is half full.
+    // A key over longest_key bytes, a value over longest_value, or a life under a second is dropped. Any number of
+    // threads at once; throws nothing.
     void put(std::string_view key, std::string_view value, std::chrono::seconds life, bool only_if_absent) noexcept;
 
     // Raised each time the store is back, or was connected to again after the connection was lost: it may have been

@@ -17,24 +17,28 @@ lbsticky_info{version="1.2.3"} 1
 # TYPE lbsticky_requests_total counter
 lbsticky_requests_total{balancer="shop",worker="http://10.0.0.1:8080",affinity="cookie"} 10
 lbsticky_requests_total{balancer="shop",worker="http://10.0.0.1:8080",affinity="route"} 20
+lbsticky_requests_total{balancer="shop",worker="http://10.0.0.1:8080",affinity="learned"} 70
 lbsticky_requests_total{balancer="shop",worker="http://10.0.0.1:8080",affinity="hash"} 30
 lbsticky_requests_total{balancer="shop",worker="http://10.0.0.1:8080",affinity="new"} 40
 lbsticky_requests_total{balancer="shop",worker="http://10.0.0.1:8080",affinity="failover"} 50
 lbsticky_requests_total{balancer="shop",worker="http://10.0.0.1:8080",affinity="overload"} 60
 lbsticky_requests_total{balancer="shop",worker="http://10.0.0.2:8080",affinity="cookie"} 1
 lbsticky_requests_total{balancer="shop",worker="http://10.0.0.2:8080",affinity="route"} 2
+lbsticky_requests_total{balancer="shop",worker="http://10.0.0.2:8080",affinity="learned"} 7
 lbsticky_requests_total{balancer="shop",worker="http://10.0.0.2:8080",affinity="hash"} 3
 lbsticky_requests_total{balancer="shop",worker="http://10.0.0.2:8080",affinity="new"} 10
 lbsticky_requests_total{balancer="shop",worker="http://10.0.0.2:8080",affinity="failover"} 5
 lbsticky_requests_total{balancer="shop",worker="http://10.0.0.2:8080",affinity="overload"} 0
 lbsticky_requests_total{balancer="shop",worker="http://10.0.0.3:8080",affinity="cookie"} 0
 lbsticky_requests_total{balancer="shop",worker="http://10.0.0.3:8080",affinity="route"} 0
+lbsticky_requests_total{balancer="shop",worker="http://10.0.0.3:8080",affinity="learned"} 0
 lbsticky_requests_total{balancer="shop",worker="http://10.0.0.3:8080",affinity="hash"} 0
 lbsticky_requests_total{balancer="shop",worker="http://10.0.0.3:8080",affinity="new"} 0
 lbsticky_requests_total{balancer="shop",worker="http://10.0.0.3:8080",affinity="failover"} 0
 lbsticky_requests_total{balancer="shop",worker="http://10.0.0.3:8080",affinity="overload"} 0
 lbsticky_requests_total{balancer="shop",worker="gone",affinity="cookie"} 0
 lbsticky_requests_total{balancer="shop",worker="gone",affinity="route"} 1
+lbsticky_requests_total{balancer="shop",worker="gone",affinity="learned"} 3
 lbsticky_requests_total{balancer="shop",worker="gone",affinity="hash"} 0
 lbsticky_requests_total{balancer="shop",worker="gone",affinity="new"} 2
 lbsticky_requests_total{balancer="shop",worker="gone",affinity="failover"} 0
@@ -63,6 +67,36 @@ lbsticky_ids_too_long_total{balancer="shop"} 0
 # HELP lbsticky_unknown_routes_total Requests whose session id carries no route of a worker.
 # TYPE lbsticky_unknown_routes_total counter
 lbsticky_unknown_routes_total{balancer="shop"} 41
+# HELP lbsticky_table_sessions Learned sessions that the table holds.
+# TYPE lbsticky_table_sessions gauge
+lbsticky_table_sessions{balancer="shop"} 5
+# HELP lbsticky_table_places Learned sessions that the table has room for.
+# TYPE lbsticky_table_places gauge
+lbsticky_table_places{balancer="shop"} 65536
+# HELP lbsticky_table_evicted_total Learned sessions that were alive and made room for others.
+# TYPE lbsticky_table_evicted_total counter
+lbsticky_table_evicted_total{balancer="shop"} 2
+# HELP lbsticky_table_dropped_total Sessions that were not learned for want of room.
+# TYPE lbsticky_table_dropped_total counter
+lbsticky_table_dropped_total{balancer="shop"} 1
+# HELP lbsticky_store_look_ups_total Session ids that the table did not know, by what the store said: hit, miss, unanswered; or why it was not asked: remembered (as a miss), capped, away.
+# TYPE lbsticky_store_look_ups_total counter
+lbsticky_store_look_ups_total{balancer="shop",result="hit"} 11
+lbsticky_store_look_ups_total{balancer="shop",result="miss"} 12
+lbsticky_store_look_ups_total{balancer="shop",result="unanswered"} 13
+lbsticky_store_look_ups_total{balancer="shop",result="remembered"} 14
+lbsticky_store_look_ups_total{balancer="shop",result="capped"} 15
+lbsticky_store_look_ups_total{balancer="shop",result="away"} 16
+# HELP lbsticky_store_writes_total Sessions for the store: stored, or dropped without asking it.
+# TYPE lbsticky_store_writes_total counter
+lbsticky_store_writes_total{balancer="shop",result="stored"} 17
+lbsticky_store_writes_total{balancer="shop",result="dropped"} 18
+# HELP lbsticky_store_failures_total Attempts to reach the store that failed.
+# TYPE lbsticky_store_failures_total counter
+lbsticky_store_failures_total{balancer="shop"} 19
+# HELP lbsticky_store_away Whether the store cannot be reached and is not asked.
+# TYPE lbsticky_store_away gauge
+lbsticky_store_away{balancer="shop"} 0
 # HELP lbsticky_weight_ratio Share of the new sessions that a worker is to get, by load factor.
 # TYPE lbsticky_weight_ratio gauge
 lbsticky_weight_ratio{balancer="shop",worker="http://10.0.0.1:8080"} 0.75
@@ -130,6 +164,7 @@ lbsticky_info{version="1.2.3"} 1
 # TYPE lbsticky_requests counter
 lbsticky_requests_total{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",affinity="cookie"} 0
 lbsticky_requests_total{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",affinity="route"} 0
+lbsticky_requests_total{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",affinity="learned"} 0
 lbsticky_requests_total{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",affinity="hash"} 0
 lbsticky_requests_total{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",affinity="new"} 0
 lbsticky_requests_total{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",affinity="failover"} 0
@@ -203,11 +238,12 @@ TEST_CASE("the state of balancers as JSON, whatever their names are", "[metrics]
     "cookies_outdated": 3,
     "ids_too_long": 0,
     "unknown_routes": 41,
-    "gone": {"requests": {"cookie": 0, "route": 1, "hash": 0, "new": 2, "failover": 0, "overload": 1}, "moved_away": 5},
+    "learned": {"sessions": 5, "places": 65536, "idle_seconds": 3600, "evicted": 2, "dropped": 1, "store": {"address": "redis://store:6379", "state": "here", "look_ups": {"hit": 11, "miss": 12, "unanswered": 13, "remembered": 14, "capped": 15, "away": 16}, "stored": 17, "dropped": 18, "failures": 19}},
+    "gone": {"requests": {"cookie": 0, "route": 1, "learned": 3, "hash": 0, "new": 2, "failover": 0, "overload": 1}, "moved_away": 5},
     "workers": [
-      {"url": "http://10.0.0.1:8080", "route": "node1", "status": ["usable"], "weight_ratio": 0.75, "requests": {"cookie": 10, "route": 20, "hash": 30, "new": 40, "failover": 50, "overload": 60}, "moved_away": 6, "busy": 4, "in_flight": 5, "sessions": 1234, "last_sticky_request_age_seconds": 3},
-      {"url": "http://10.0.0.2:8080", "route": "node2", "status": ["usable", "draining"], "weight_ratio": 0, "requests": {"cookie": 1, "route": 2, "hash": 3, "new": 10, "failover": 5, "overload": 0}, "moved_away": 0, "busy": 0, "in_flight": 0, "sessions": 1, "last_sticky_request_age_seconds": 125},
-      {"url": "http://10.0.0.3:8080", "route": "", "status": ["usable", "standby", "spare"], "weight_ratio": 0.25, "requests": {"cookie": 0, "route": 0, "hash": 0, "new": 0, "failover": 0, "overload": 0}, "moved_away": 0, "busy": 0, "in_flight": 0, "sessions": 0, "last_sticky_request_age_seconds": null}
+      {"url": "http://10.0.0.1:8080", "route": "node1", "status": ["usable"], "weight_ratio": 0.75, "requests": {"cookie": 10, "route": 20, "learned": 70, "hash": 30, "new": 40, "failover": 50, "overload": 60}, "moved_away": 6, "busy": 4, "in_flight": 5, "sessions": 1234, "last_sticky_request_age_seconds": 3},
+      {"url": "http://10.0.0.2:8080", "route": "node2", "status": ["usable", "draining"], "weight_ratio": 0, "requests": {"cookie": 1, "route": 2, "learned": 7, "hash": 3, "new": 10, "failover": 5, "overload": 0}, "moved_away": 0, "busy": 0, "in_flight": 0, "sessions": 1, "last_sticky_request_age_seconds": 125},
+      {"url": "http://10.0.0.3:8080", "route": "", "status": ["usable", "standby", "spare"], "weight_ratio": 0.25, "requests": {"cookie": 0, "route": 0, "learned": 0, "hash": 0, "new": 0, "failover": 0, "overload": 0}, "moved_away": 0, "busy": 0, "in_flight": 0, "sessions": 0, "last_sticky_request_age_seconds": null}
     ]
   },
   {
@@ -224,9 +260,10 @@ TEST_CASE("the state of balancers as JSON, whatever their names are", "[metrics]
     "cookies_outdated": 0,
     "ids_too_long": 0,
     "unknown_routes": 0,
-    "gone": {"requests": {"cookie": 0, "route": 0, "hash": 0, "new": 0, "failover": 0, "overload": 0}, "moved_away": 0},
+    "learned": null,
+    "gone": {"requests": {"cookie": 0, "route": 0, "learned": 0, "hash": 0, "new": 0, "failover": 0, "overload": 0}, "moved_away": 0},
     "workers": [
-      {"url": "http://<u>'\"", "route": "</table>�", "status": ["draining", "in_error"], "weight_ratio": 0, "requests": {"cookie": 0, "route": 0, "hash": 0, "new": 0, "failover": 0, "overload": 0}, "moved_away": 0, "busy": 0, "in_flight": 0, "sessions": 0, "last_sticky_request_age_seconds": null}
+      {"url": "http://<u>'\"", "route": "</table>�", "status": ["draining", "in_error"], "weight_ratio": 0, "requests": {"cookie": 0, "route": 0, "learned": 0, "hash": 0, "new": 0, "failover": 0, "overload": 0}, "moved_away": 0, "busy": 0, "in_flight": 0, "sessions": 0, "last_sticky_request_age_seconds": null}
     ]
   }
 ]}

@@ -16,15 +16,17 @@ TEST_CASE("the panel of a balancer", "[panel]") {
 <li>Session id: <code>JSESSIONID|jsessionid</code> <code>sid</code></li>
 <li>Own cookie: <code>lbsticky_shop; Path=/; HttpOnly</code>, given where it is needed, not signed: 20 given, 2 not understood</li>
 <li>Session ids without a known route: placed by consistent hashing: 41 requests</li>
+<li>Learned sessions: 5 of 65536 in the table, until they are idle for 1 h; 2 evicted, 1 not learned for want of room</li>
+<li>Store: <code>redis://store:6379</code>, here; look-ups by result: hit 11, miss 12, unanswered 13, remembered 14, capped 15, away 16; 17 stored, 18 dropped, 19 failures</li>
 <li>New sessions: placed by busyness; limits, requests in flight for a load factor of 1: new=100, all=150</li>
 <li>Refused: 3 requests</li>
 </ul>
 <table><caption>Requests of each member, by affinity</caption>
-<thead><tr><th scope=col>Member<th scope=col>Status<th scope=col>Route<th scope=col>Cookie value<th scope=col>Share by weight<th scope=col>Share of new sessions<th scope=col>In flight<th scope=col>Sessions<th scope=col>cookie<th scope=col>route<th scope=col>hash<th scope=col>new<th scope=col>failover<th scope=col>overload<th scope=col>Moved away<th scope=col>Last sticky request</tr></thead>
+<thead><tr><th scope=col>Member<th scope=col>Status<th scope=col>Route<th scope=col>Cookie value<th scope=col>Share by weight<th scope=col>Share of new sessions<th scope=col>In flight<th scope=col>Sessions<th scope=col>cookie<th scope=col>route<th scope=col>learned<th scope=col>hash<th scope=col>new<th scope=col>failover<th scope=col>overload<th scope=col>Moved away<th scope=col>Last sticky request</tr></thead>
 <tbody>
-<tr><th scope=row>http://10.0.0.1:8080<td>usable<td>node1<td>.node1<td><i style=--w:75.0%></i>75.0%<td><i style=--w:80.0%></i>80.0%<td>5<td>1234<td>10<td>20<td>30<td>40<td>50<td>60<td>6<td>3 s ago</tr>
-<tr><th scope=row>http://10.0.0.2:8080<td>usable draining<td>node2<td>.node2<td><i style=--w:0.0%></i>0.0%<td><i style=--w:20.0%></i>20.0%<td>0<td>1<td>1<td>2<td>3<td>10<td>5<td>0<td>0<td>draining: no sticky request for 2 min</tr>
-<tr><th scope=row>http://10.0.0.3:8080<td>usable standby spare<td><td>.0123456789abcdef<td><i style=--w:25.0%></i>25.0%<td><i style=--w:0.0%></i>0.0%<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>never</tr>
+<tr><th scope=row>http://10.0.0.1:8080<td>usable<td>node1<td>.node1<td><i style=--w:75.0%></i>75.0%<td><i style=--w:80.0%></i>80.0%<td>5<td>1234<td>10<td>20<td>70<td>30<td>40<td>50<td>60<td>6<td>3 s ago</tr>
+<tr><th scope=row>http://10.0.0.2:8080<td>usable draining<td>node2<td>.node2<td><i style=--w:0.0%></i>0.0%<td><i style=--w:20.0%></i>20.0%<td>0<td>1<td>1<td>2<td>7<td>3<td>10<td>5<td>0<td>0<td>draining: no sticky request for 2 min</tr>
+<tr><th scope=row>http://10.0.0.3:8080<td>usable standby spare<td><td>.0123456789abcdef<td><i style=--w:25.0%></i>25.0%<td><i style=--w:0.0%></i>0.0%<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>never</tr>
 </tbody></table>
 </div>
 )");
@@ -41,9 +43,9 @@ TEST_CASE("nothing in a configuration can break out of the panel", "[panel]") {
 <li>Refused: 0 requests</li>
 </ul>
 <table><caption>Requests of each member, by affinity</caption>
-<thead><tr><th scope=col>Member<th scope=col>Status<th scope=col>Route<th scope=col>Cookie value<th scope=col>Share by weight<th scope=col>Share of new sessions<th scope=col>In flight<th scope=col>Sessions<th scope=col>cookie<th scope=col>route<th scope=col>hash<th scope=col>new<th scope=col>failover<th scope=col>overload<th scope=col>Moved away<th scope=col>Last sticky request</tr></thead>
+<thead><tr><th scope=col>Member<th scope=col>Status<th scope=col>Route<th scope=col>Cookie value<th scope=col>Share by weight<th scope=col>Share of new sessions<th scope=col>In flight<th scope=col>Sessions<th scope=col>cookie<th scope=col>route<th scope=col>learned<th scope=col>hash<th scope=col>new<th scope=col>failover<th scope=col>overload<th scope=col>Moved away<th scope=col>Last sticky request</tr></thead>
 <tbody>
-<tr><th scope=row>http://&lt;u&gt;&#39;&quot;<td>draining in_error<td>&lt;/table&gt;&#65533;<td>.&lt;/table&gt;<td><i style=--w:0.0%></i>0.0%<td><i style=--w:0.0%></i>0.0%<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>draining: no sticky request ever</tr>
+<tr><th scope=row>http://&lt;u&gt;&#39;&quot;<td>draining in_error<td>&lt;/table&gt;&#65533;<td>.&lt;/table&gt;<td><i style=--w:0.0%></i>0.0%<td><i style=--w:0.0%></i>0.0%<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>draining: no sticky request ever</tr>
 </tbody></table>
 </div>
 )");
@@ -67,6 +69,22 @@ TEST_CASE("the panel of a balancer in XML", "[panel]") {
         <httpd:cookies_outdated>3</httpd:cookies_outdated>
         <httpd:ids_too_long>0</httpd:ids_too_long>
         <httpd:unknown_routes>41</httpd:unknown_routes>
+        <httpd:table_sessions>5</httpd:table_sessions>
+        <httpd:table_places>65536</httpd:table_places>
+        <httpd:table_idle>3600</httpd:table_idle>
+        <httpd:table_evicted>2</httpd:table_evicted>
+        <httpd:table_dropped>1</httpd:table_dropped>
+        <httpd:store>redis://store:6379</httpd:store>
+        <httpd:store_state>here</httpd:store_state>
+        <httpd:store_look_ups result='hit'>11</httpd:store_look_ups>
+        <httpd:store_look_ups result='miss'>12</httpd:store_look_ups>
+        <httpd:store_look_ups result='unanswered'>13</httpd:store_look_ups>
+        <httpd:store_look_ups result='remembered'>14</httpd:store_look_ups>
+        <httpd:store_look_ups result='capped'>15</httpd:store_look_ups>
+        <httpd:store_look_ups result='away'>16</httpd:store_look_ups>
+        <httpd:store_stored>17</httpd:store_stored>
+        <httpd:store_dropped>18</httpd:store_dropped>
+        <httpd:store_failures>19</httpd:store_failures>
         <httpd:member>
             <httpd:name>http://10.0.0.1:8080</httpd:name>
             <httpd:status>usable</httpd:status>
@@ -78,6 +96,7 @@ TEST_CASE("the panel of a balancer in XML", "[panel]") {
             <httpd:sessions>1234</httpd:sessions>
             <httpd:requests affinity='cookie'>10</httpd:requests>
             <httpd:requests affinity='route'>20</httpd:requests>
+            <httpd:requests affinity='learned'>70</httpd:requests>
             <httpd:requests affinity='hash'>30</httpd:requests>
             <httpd:requests affinity='new'>40</httpd:requests>
             <httpd:requests affinity='failover'>50</httpd:requests>
@@ -96,6 +115,7 @@ TEST_CASE("the panel of a balancer in XML", "[panel]") {
             <httpd:sessions>1</httpd:sessions>
             <httpd:requests affinity='cookie'>1</httpd:requests>
             <httpd:requests affinity='route'>2</httpd:requests>
+            <httpd:requests affinity='learned'>7</httpd:requests>
             <httpd:requests affinity='hash'>3</httpd:requests>
             <httpd:requests affinity='new'>10</httpd:requests>
             <httpd:requests affinity='failover'>5</httpd:requests>
@@ -114,6 +134,7 @@ TEST_CASE("the panel of a balancer in XML", "[panel]") {
             <httpd:sessions>0</httpd:sessions>
             <httpd:requests affinity='cookie'>0</httpd:requests>
             <httpd:requests affinity='route'>0</httpd:requests>
+            <httpd:requests affinity='learned'>0</httpd:requests>
             <httpd:requests affinity='hash'>0</httpd:requests>
             <httpd:requests affinity='new'>0</httpd:requests>
             <httpd:requests affinity='failover'>0</httpd:requests>
@@ -151,6 +172,7 @@ TEST_CASE("nothing in a configuration can break out of the XML", "[panel]") {
             <httpd:sessions>0</httpd:sessions>
             <httpd:requests affinity='cookie'>0</httpd:requests>
             <httpd:requests affinity='route'>0</httpd:requests>
+            <httpd:requests affinity='learned'>0</httpd:requests>
             <httpd:requests affinity='hash'>0</httpd:requests>
             <httpd:requests affinity='new'>0</httpd:requests>
             <httpd:requests affinity='failover'>0</httpd:requests>
@@ -163,9 +185,9 @@ TEST_CASE("nothing in a configuration can break out of the XML", "[panel]") {
 TEST_CASE("a section of mod_status' page", "[panel]") {
     CHECK(status_html(std::vector{shop(), hostile()}) == R"(<hr />
 <h2>Session persistence (lbmethod sticky)</h2>
-<table border='0'><tr><th>Balancer</th><th>cookie</th><th>route</th><th>hash</th><th>new</th><th>failover</th><th>overload</th><th>In flight</th><th>Sessions</th><th>Refused</th><th>Cookies given</th><th>Cookies not understood</th><th>Cookies of older secrets</th></tr>
-<tr><td>shop</td><td>11</td><td>23</td><td>33</td><td>52</td><td>55</td><td>61</td><td>5</td><td>1235</td><td>3</td><td>20</td><td>2</td><td>3</td></tr>
-<tr><td>&lt;b&gt;&quot;&#39;&amp;\&#65533; (&quot;&lt;i&gt;)</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td></tr>
+<table border='0'><tr><th>Balancer</th><th>cookie</th><th>route</th><th>learned</th><th>hash</th><th>new</th><th>failover</th><th>overload</th><th>In flight</th><th>Sessions</th><th>Refused</th><th>Cookies given</th><th>Cookies not understood</th><th>Cookies of older secrets</th><th>Learned sessions</th></tr>
+<tr><td>shop</td><td>11</td><td>23</td><td>80</td><td>33</td><td>52</td><td>55</td><td>61</td><td>5</td><td>1235</td><td>3</td><td>20</td><td>2</td><td>3</td><td>5</td></tr>
+<tr><td>&lt;b&gt;&quot;&#39;&amp;\&#65533; (&quot;&lt;i&gt;)</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td></tr>
 </table>
 )");
 }
@@ -174,6 +196,7 @@ TEST_CASE("lines of mod_status for machines", "[panel]") {
     CHECK(status_lines(std::vector{shop(), hostile()}) == R"(StickyBalancer[0]Name: shop
 StickyBalancer[0]Cookie: 11
 StickyBalancer[0]Route: 23
+StickyBalancer[0]Learned: 80
 StickyBalancer[0]Hash: 33
 StickyBalancer[0]New: 52
 StickyBalancer[0]Failover: 55
@@ -184,9 +207,16 @@ StickyBalancer[0]Refused: 3
 StickyBalancer[0]CookiesIssued: 20
 StickyBalancer[0]CookiesUnknown: 2
 StickyBalancer[0]CookiesOutdated: 3
+StickyBalancer[0]LearnedSessions: 5
+StickyBalancer[0]LearnedEvicted: 2
+StickyBalancer[0]StoreState: here
+StickyBalancer[0]StoreHits: 11
+StickyBalancer[0]StoreMisses: 12
+StickyBalancer[0]StoreFailures: 19
 StickyBalancer[1]Name: <b>\"'&\\\n (\"<i>)
 StickyBalancer[1]Cookie: 0
 StickyBalancer[1]Route: 0
+StickyBalancer[1]Learned: 0
 StickyBalancer[1]Hash: 0
 StickyBalancer[1]New: 0
 StickyBalancer[1]Failover: 0

@@ -18,8 +18,10 @@ inline BalancerReport shop() {
     balancer.cookies_unknown = 2;
     balancer.cookies_outdated = 3;
     balancer.unknown_routes = 41;
-    balancer.gone.requests = {0, 1, 0, 2, 0, 1};
+    balancer.gone.requests = {0, 1, 3, 0, 2, 0, 1};
     balancer.gone.moved_away = 5;
+    balancer.learned = LearnedReport{
+        5, 65536, 3600, 2, 1, StoreReport{"redis://store:6379", "here", {11, 12, 13, 14, 15, 16}, 17, 18, 19}};
 
     WorkerReport one;
     one.url = "http://10.0.0.1:8080";
@@ -31,7 +33,7 @@ inline BalancerReport shop() {
     one.in_flight = 5;
     one.sessions = 1234;
     one.sticky_age = 3;
-    one.counts = {{10, 20, 30, 40, 50, 60}, 6};
+    one.counts = {{10, 20, 70, 30, 40, 50, 60}, 6};
     balancer.add(one);
 
     WorkerReport two;
@@ -42,7 +44,7 @@ inline BalancerReport shop() {
     two.factor = 100;
     two.sessions = 1;
     two.sticky_age = 125;
-    two.counts = {{1, 2, 3, 10, 5, 0}, 0};
+    two.counts = {{1, 2, 7, 3, 10, 5, 0}, 0};
     balancer.add(two);
 
     WorkerReport three;

@@ -33,7 +33,7 @@ std::vector<std::uint64_t> totals_of(const State& state) {
     return {totals.begin(), totals.end()};
 }
 
-constexpr Affinity all_affinities[] = {Affinity::cookie, Affinity::route,    Affinity::hash,
+constexpr Affinity all_affinities[] = {Affinity::cookie, Affinity::route,    Affinity::learned, Affinity::hash,
                                        Affinity::fresh,  Affinity::failover, Affinity::overload};
 static_assert(std::size(all_affinities) == served_affinities);
 
@@ -85,7 +85,7 @@ TEST_CASE("counters lie within the bytes asked for, each worker's on a cache lin
         CHECK((tally - begin) % 64 == 0);
         CHECK(tally >= begin + sizeof(SharedState));
         CHECK(tally + sizeof(WorkerTally) <= begin + SharedState::bytes(slots));
-        if (slot > 0) CHECK(tally - reinterpret_cast<const unsigned char*>(state->tally(slot - 1)) == 64);
+        if (slot > 0) CHECK(tally - reinterpret_cast<const unsigned char*>(state->tally(slot - 1)) == 128);
     }
     const auto line = [begin](const void* address) {
         return (static_cast<const unsigned char*>(address) - begin) / 64;
@@ -122,15 +122,15 @@ TEST_CASE("totals are the sums over all workers, and have what was refused", "[s
     for (std::size_t slot = 0; slot < 3; ++slot)
         for (const Affinity affinity : all_affinities) state->tally(slot)->of(affinity) = n++;
     state->refused() = 1000;
-    CHECK(totals_of(state) ==
-          std::vector<std::uint64_t>{1 + 7 + 13, 2 + 8 + 14, 3 + 9 + 15, 4 + 10 + 16, 5 + 11 + 17, 6 + 12 + 18, 1000});
+    CHECK(totals_of(state) == std::vector<std::uint64_t>{1 + 8 + 15, 2 + 9 + 16, 3 + 10 + 17, 4 + 11 + 18, 5 + 12 + 19,
+                                                         6 + 13 + 20, 7 + 14 + 21, 1000});
 }
 
 TEST_CASE("each affinity is counted on its own", "[shared_state]") {
     const State state(1);
     state->tally(0)->of(Affinity::route) += 2;
     state->tally(0)->of(Affinity::failover) += 5;
-    CHECK(totals_of(state) == std::vector<std::uint64_t>{0, 2, 0, 0, 5, 0, 0});
+    CHECK(totals_of(state) == std::vector<std::uint64_t>{0, 2, 0, 0, 0, 5, 0, 0});
 }
 
 TEST_CASE("a state that replaces another takes over rotation and counts", "[shared_state]") {
@@ -238,7 +238,7 @@ TEST_CASE("nothing is lost when processes with threads count at once", "[shared_
     CHECK(count_of(state, 1, Affinity::hash) == 3 * times);
     CHECK(count_of(state, 0, Affinity::fresh) == 6 * times);
     CHECK(state->generation() == 6 * times);
-    CHECK(totals_of(state) == std::vector<std::uint64_t>{0, 0, 6 * times, 6 * times, 0, 0, 0});
+    CHECK(totals_of(state) == std::vector<std::uint64_t>{0, 0, 0, 6 * times, 6 * times, 0, 0, 0});
 }
 
 TEST_CASE("of processes that claim one slot for different workers, one gets it", "[shared_state]") {

@@ -1,0 +1,170 @@
+#include "httpd/learned_sessions.hpp"
+
+#include <time.h>
+
+#include <utility>
+
+#include "core/hash64.hpp"
+#include "httpd/guard.hpp"
+#include "store/entry.hpp"
+
+extern "C" {
+#include "apr_siphash.h"
+}
+
+APLOG_USE_MODULE(lbmethod_sticky);
+
+namespace lbsticky {
+namespace {
+
+// What is told of a session to others: the name without the parameter, which is another place for the same id.
+std::string_view name_text(const SessionName& name) noexcept {
+    return name.where == Where::cookie_or_url ? name.cookie : name.other;
+}
+
+// SipHash-2-4 (J.-P. Aumasson, D. J. Bernstein, 2012), with a key that is another one for each name and each half.
+std::uint64_t keyed_hash(const LearnedSessions::HashKey& key, std::uint64_t tweak, std::string_view text) noexcept {
+    LearnedSessions::HashKey tweaked = key;
+    for (std::size_t i = 0; i < sizeof(tweak); ++i) tweaked[i] ^= static_cast<unsigned char>(tweak >> (8 * i));
+    return apr_siphash24(text.data(), text.size(), tweaked.data());
+}
+
+// How often the store is told within a session's idle time that it is in use; it keeps it for that much longer.
+constexpr std::uint32_t told_within_idle = 4;
+
+void tell(server_rec* server, const std::string& balancer, const std::string& store, StoreEvent event,
+          std::string_view reason) noexcept {
+    const auto log = [&](int level, const char* what) {
+        ap_log_error(APLOG_MARK, level, 0, server, "balancer://%s: the store %s %s%s%.*s", balancer.c_str(),
+                     store.c_str(), what, reason.empty() ? "" : ": ", static_cast<int>(reason.size()), reason.data());
+    };
+    switch (event) {
+        case StoreEvent::away:
+            return log(APLOG_WARNING, "is away, and sessions are learned by this front end alone until it is back");
+        case StoreEvent::back: return log(APLOG_NOTICE, "is back");
+        case StoreEvent::full: return log(APLOG_WARNING, "takes no more sessions, but is asked for them");
+        case StoreEvent::has_room: return log(APLOG_NOTICE, "takes sessions again");
+    }
+}
+
+}  // namespace
+
+std::uint32_t table_time() noexcept {
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return static_cast<std::uint32_t>(now.tv_sec) + 1;
+}
+
+LearnedSessions::LearnedSessions(const LearnedMemory& memory, const TableSettings& settings,
+                                 std::optional<StoreSettings> store, const HashKey& key, std::string balancer)
+    : table_(*memory.table),
+      shared_store_(*memory.store),
+      idle_(static_cast<std::uint32_t>(settings.idle.count())),
+      store_settings_(std::move(store)),
+      key_(key),
+      balancer_(std::move(balancer)) {}
+
+void LearnedSessions::start(apr_pool_t* process, server_rec* server) {
+    if (!store_settings_) return;
+    StoreLimits limits;
+    limits.timeout = store_settings_->timeout;
+    store_ = std::make_unique<Store>(
+        make_client(*store_settings_), limits, shared_store_.counts,
+        [this, server, text = store_text(*store_settings_)](StoreEvent event, std::string_view reason) {
+            tell(server, balancer_, text, event, reason);
+        });
+    apr_pool_cleanup_register(
+        process, this,
+        [](void* self) -> apr_status_t {
+            static_cast<LearnedSessions*>(self)->store_.reset();
+            return APR_SUCCESS;
+        },
+        apr_pool_cleanup_null);
+}
+
+LearnedSessions::Id LearnedSessions::id_of(const SessionName& name, std::string_view text) const noexcept {
+    const std::uint64_t tweak = hash64(name_text(name));
+    return {&name, text, {keyed_hash(key_, tweak, text), keyed_hash(key_, ~tweak, text)}};
+}
+
+bool LearnedSessions::is_due(std::uint32_t last_use, std::uint32_t now) noexcept {
+    if (!store_) return false;
+    if (const auto epoch = store_->epoch(); epoch != epoch_.exchange(epoch, std::memory_order_relaxed))
+        shared_store_.back_at.store(now, std::memory_order_relaxed);
+    if (last_use <= shared_store_.back_at.load(std::memory_order_relaxed)) return true;
+    const std::uint32_t part = std::max(idle_ / told_within_idle, 1U);
+    return last_use / part != now / part;
+}
+
+std::optional<LearnedSessions::Recalled> LearnedSessions::recall(Claims& claims) noexcept {
+    if (claims.sessions.empty() || claims.from->keeping != Keeping::learn) return std::nullopt;
+    const std::uint32_t now = table_time();
+    std::optional<Recalled> first;
+    for (std::size_t i = 0; i < claims.sessions.size(); ++i) {
+        Recalled recalled{id_of(*claims.from, claims.sessions[i]), std::nullopt};
+        if (const auto known = table_.find(recalled.id.key, now, idle_)) {
+            claims.learned = recalled.worker = known->worker;
+            recalled.is_due = is_due(known->last_use, now);
+            return recalled;
+        }
+        if (!first) first = recalled;
+    }
+    return first;
+}
+
+void LearnedSessions::ask_store(Recalled& recalled, Claims& claims) noexcept {
+    guarded(
+        [&] {
+            const std::string key =
+                store_key(store_settings_->prefix, balancer_,
+                          std::string(name_text(*recalled.id.name)).append("=").append(recalled.id.text));
+            const auto value = store_->look_up(key);
+            const auto entry = value ? read_entry(*value) : std::nullopt;
+            if (!entry) return;
+            claims.learned = recalled.worker = hash64(entry->route);
+            table_.put(recalled.id.key, *recalled.worker, table_time(), idle_, Origin::placed);
+        },
+        [](const char*) {});  // without memory it is as if the store knew nothing
+}
+
+void LearnedSessions::keep(const Recalled& recalled, std::string_view route_id) noexcept {
+    const std::uint64_t worker = hash64(route_id);
+    if (recalled.worker == worker) {
+        if (recalled.is_due) put_into_store(recalled.id, route_id, false);
+        return;
+    }
+    const std::uint32_t now = table_time();
+    if (recalled.worker) {
+        table_.move(recalled.id.key, worker, now, idle_);
+        put_into_store(recalled.id, route_id, false);
+    } else if (table_.put(recalled.id.key, worker, now, idle_, Origin::placed)) {
+        put_into_store(recalled.id, route_id, true);
+    }
+}
+
+void LearnedSessions::learn(const SessionName& name, std::string_view text, std::string_view route_id) noexcept {
+    const std::uint32_t now = table_time();
+    const Id id = id_of(name, text);
+    const std::uint64_t worker = hash64(route_id);
+    const auto known = table_.find(id.key, now, idle_);
+    const bool is_known = known && *known == SessionTable::Found{worker, Origin::given};
+    if (!is_known) table_.put(id.key, worker, now, idle_, Origin::given);
+    if (!is_known || is_due(known->last_use, now)) put_into_store(id, route_id, false);
+}
+
+void LearnedSessions::put_into_store(const Id& id, std::string_view route_id, bool only_if_absent) noexcept {
+    if (!store_) return;
+    guarded(
+        [&] {
+            const auto now = static_cast<std::uint64_t>(apr_time_sec(apr_time_now()));
+            const auto text = entry_text({route_id, now});
+            if (!text) return;
+            const std::string key = store_key(store_settings_->prefix, balancer_,
+                                              std::string(name_text(*id.name)).append("=").append(id.text));
+            const std::chrono::seconds life{idle_ + idle_ / told_within_idle + 1};
+            store_->put(key, *text, life, only_if_absent);
+        },
+        [](const char*) {});  // without memory it is learned by this front end alone
+}
+
+}  // namespace lbsticky
