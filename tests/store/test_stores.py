@@ -134,16 +134,20 @@ def test_a_host_whose_name_nobody_knows_is_away(kind, drive):
 
 
 def test_no_more_than_a_thousand_look_ups_a_second(kind, start, drive):
-    """The first second's allowance is there at the beginning."""
+    """The first second's allowance is there at the beginning. 160 threads that wait for 100 ms at most ask for more
+    than that, if not for much more where the machine is busy: then it takes longer until the allowance is used up."""
     store = start(kind)
-    driver = drive(store.address, "timeout=200ms")
+    driver = drive(store.address, "timeout=100ms")
     begin = time.monotonic()
-    looks = sum(driver.work(160, 1, f"key{number}")["looks"] for number in range(3))
+    looks = 0
+    for number in range(20):
+        looks += driver.work(160, 1, f"key{number}")["looks"]
+        if number >= 2 and driver.counts()["capped"]:
+            break
     passed = time.monotonic() - begin
     counts = driver.counts()
-    assert looks > 1000 * (passed + 1), "too few to tell"
     assert counts["misses"] + counts["unanswered"] <= 1000 * (passed + 1)
-    assert counts["capped"] > 0
+    assert counts["capped"] > 0, "too few to tell"
     assert counts["misses"] + counts["unanswered"] + counts["capped"] == looks
 
 
