@@ -246,9 +246,12 @@ std::string panel_xml(const BalancerReport& balancer) {
         add(in_member, element("new_sessions", percent(worker.counts.of(Affinity::fresh), balancer.new_sessions)));
         add(in_member, element("in_flight", worker.in_flight));
         add(in_member, element("sessions", worker.sessions));
-        for (std::size_t i = 0; i < served_affinities; ++i)
+        for (std::size_t i = 0; i < served_affinities; ++i) {
+            // Many members make a long page: what cannot be there is left out.
+            if (static_cast<Affinity>(i) == Affinity::learned && !balancer.learned) continue;
             add(in_member, std::string("<httpd:requests affinity='") + word_for(static_cast<Affinity>(i)) + "'>" +
                                std::to_string(worker.counts.requests[i]) + "</httpd:requests>");
+        }
         add(in_member, element("moved_away", worker.counts.moved_away));
         if (worker.sticky_age) add(in_member, element("last_sticky_request_age", *worker.sticky_age));
         add(in_balancer, "</httpd:member>");

@@ -42,12 +42,22 @@ const char* refuse_place(const cmd_parms* cmd, bool has_it) noexcept {
 
 constexpr char route_word[] = "route=";
 
+// "route=given, route=append or …".
+std::string routes_allowed() {
+    std::string text;
+    for (const auto& known : keeping_words) {
+        const bool is_last = &known == &keeping_words.back();
+        text.append(text.empty() ? "" : is_last ? " or " : ", ").append(route_word).append(known.first);
+    }
+    return text;
+}
+
 // Sets how the sessions of a line stay. Returns null, or what is wrong.
-const char* set_keeping(const char* argument, const char* rest, std::vector<SessionName>& names) noexcept {
+const char* set_keeping(const char* argument, const char* rest, std::vector<SessionName>& names, apr_pool_t* pool) {
     const auto word = std::find_if(keeping_words.begin(), keeping_words.end(), [argument](const auto& known) {
         return ap_cstr_casecmp(argument + sizeof(route_word) - 1, known.first.data()) == 0;
     });
-    if (word == keeping_words.end()) return "route=given, route=append or route=learn";
+    if (word == keeping_words.end()) return apr_pstrdup(pool, routes_allowed().c_str());
     if (*rest) return "nothing comes after it in its line";
     for (SessionName& name : names) {
         if (word->second == Keeping::append && name.where == Where::expression)
@@ -67,10 +77,10 @@ const char* set_session(cmd_parms* cmd, void* section, const char* arguments) no
                 return apr_pstrcat(
                     cmd->pool, cmd->cmd->name,
                     " takes one or more of NAME or NAME|PARAM (a cookie, a path parameter), header:NAME, "
-                    "\"expr:EXPRESSION\"; then route=given, route=append or route=learn, if any",
-                    nullptr);
+                    "\"expr:EXPRESSION\"; then ",
+                    routes_allowed().c_str(), ", if any", nullptr);
             if (ap_cstr_casecmpn(argument, route_word, sizeof(route_word) - 1) == 0 && !parsed.empty()) {
-                if (const char* mistake = set_keeping(argument, arguments, parsed))
+                if (const char* mistake = set_keeping(argument, arguments, parsed, cmd->pool))
                     return apr_pstrcat(cmd->pool, cmd->cmd->name, ": '", argument, "' is not allowed: ", mistake,
                                        nullptr);
                 break;

@@ -15,7 +15,7 @@ NAMES = f'NAME, NAME|PARAM or header:NAME, each of {CHARACTERS}, or "expr:EXPRES
 NO_WILDCARD = ("a * stands for nothing here; for a cookie whose name changes, as classic ASP's ASPSESSIONID... does, use "
                "the balancer's own: LBStickyCookie NAME")
 SESSION_NAMES = "LBStickySession takes one or more of NAME or NAME|PARAM (a cookie, a path parameter), header:NAME, " \
-                '"expr:EXPRESSION"; then route=given or route=append, if any'
+                '"expr:EXPRESSION"; then route=given, route=append or route=learn, if any'
 ON_OR_OFF = ("LBStickyHash takes one argument, whether a session id without a known route is placed by consistent "
              "hashing: on or off")
 PLACE = "LBStickyPlace takes one argument, who gets a new session: rotation, busyness or sessions"

@@ -892,7 +892,7 @@ def test_both_resolvers_count_the_same(table):
     t.server.graceful()
     for way in RESOLVERS:
         last = re.findall(rf"balancer://{way}: sticky; requests so far by affinity: (.*)", t.server.log())[-1]
-        assert last == "cookie 0, route 2, hash 2, new 3, failover 3, overload 0, refused 0"
+        assert last == "cookie 0, route 2, learned 0, hash 2, new 3, failover 3, overload 0, refused 0"
 
 
 def test_a_request_within_a_request_has_variables_of_its_own(httpd, cleanup, open_folder):

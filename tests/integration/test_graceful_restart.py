@@ -9,7 +9,7 @@ import pytest
 from server import cluster, wait_until
 
 SESSION = "JSESSIONID=12345"
-AFFINITIES = ("cookie", "route", "hash", "new", "failover", "overload", "refused")
+AFFINITIES = ("cookie", "route", "learned", "hash", "new", "failover", "overload", "refused")
 
 
 def members_of(backends, *factors):

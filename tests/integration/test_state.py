@@ -402,14 +402,14 @@ def test_html_xml_json_metrics_and_mod_status_tell_the_same_numbers(site):
             server.curl(cookie=cookie)
     server.manager("mycluster", list(server.state())[0], w_lf="3")
     report = server.report()
-    affinities = "cookie", "route", "hash", "new", "failover", "overload"
+    affinities = "cookie", "route", "learned", "hash", "new", "failover", "overload"
     table = [[*(worker["requests"][affinity] for affinity in affinities), worker["moved_away"]]
              for worker in report["workers"]]
-    assert all(any(row[column] for row in table) for column in (0, 1, 2, 3, 4, 6))  # of everything there is something
+    assert all(any(row[column] for row in table) for column in (0, 1, 3, 4, 5, 7))  # of everything there is something
 
     rows = rows_of(server.manager_page())
     assert [[row[0], row[2]] for row in rows] == [[worker["url"], worker["route"]] for worker in report["workers"]]
-    assert [[int(cell) for cell in row[8:15]] for row in rows] == table
+    assert [[int(cell) for cell in row[8:16]] for row in rows] == table
     alive = [worker["sessions"] for worker in report["workers"]]
     assert all(alive[:2]) and [int(row[7]) for row in rows] == alive
     assert [re.sub("<.*>", "", row[4]) for row in rows] == ["75.0%", "25.0%", "0.0%"]
@@ -421,7 +421,7 @@ def test_html_xml_json_metrics_and_mod_status_tell_the_same_numbers(site):
         assert sticky.findtext(TAG + name) == str(report[name])
     assert [member.findtext(f"{TAG}name") for member in sticky.iter(f"{TAG}member")] == list(server.state())
     assert [[int(number.text) for number in (*member.iter(f"{TAG}requests"), member.find(f"{TAG}moved_away"))]
-            for member in sticky.iter(f"{TAG}member")] == table
+            for member in sticky.iter(f"{TAG}member")] == [[*row[:2], *row[3:]] for row in table]  # nothing is learned
     assert [int(member.findtext(f"{TAG}sessions")) for member in sticky.iter(f"{TAG}member")] == alive
 
     metrics = server.curl("/lbsticky-status").body
@@ -435,10 +435,11 @@ def test_html_xml_json_metrics_and_mod_status_tell_the_same_numbers(site):
     sums += [0, sum(alive)]  # in flight, sessions
     sums += [report[key] for key in ("refused", "cookies_issued", "cookies_unknown", "cookies_outdated")]
     status = server.curl("/server-status").body
-    assert "<tr><td>mycluster</td>" + "".join(f"<td>{number}</td>" for number in sums) + "</tr>" in status
+    assert "<tr><td>mycluster</td>" + "".join(f"<td>{number}</td>" for number in [*sums, 0]) + "</tr>" in status
+    keys = ["Name", "Cookie", "Route", "Learned", "Hash", "New", "Failover", "Overload", "InFlight", "Sessions",
+            "Refused", "CookiesIssued", "CookiesUnknown", "CookiesOutdated"]
     lines = re.findall(r"^StickyBalancer\[0\](\w+): (.*)$", server.curl("/server-status?auto").body, re.MULTILINE)
-    assert lines == list(zip(["Name", "Cookie", "Route", "Hash", "New", "Failover", "Overload", "InFlight", "Sessions",
-                              "Refused", "CookiesIssued", "CookiesUnknown", "CookiesOutdated"], ["mycluster", *map(str, sums)], strict=True))
+    assert lines == list(zip(keys, ["mycluster", *map(str, sums)], strict=True))
 
 
 def test_without_its_own_elements_the_xml_is_that_of_stock_httpd_byte_for_byte(httpd, backends):
@@ -607,13 +608,14 @@ def test_json_has_just_the_keys_that_scripts_rely_on(httpd, backends):
     assert set(json.loads(server.curl("/lbsticky-status?format=json").body)) == {"version", "balancers"}
     report = server.report()
     assert set(report) == {"name", "server", "sessions", "hash", "place", "limits", "cookie", "refused", "cookies_issued",
-                           "cookies_unknown", "cookies_outdated", "ids_too_long", "unknown_routes", "gone", "workers"}
+                           "cookies_unknown", "cookies_outdated", "ids_too_long", "unknown_routes", "learned", "gone",
+                           "workers"}
     assert set(report["cookie"]) == {"name", "given", "attributes", "secret"}
     assert set(report["gone"]) == {"requests", "moved_away"}
     assert [set(worker) for worker in report["workers"]] == [
         {"url", "route", "status", "weight_ratio", "requests", "moved_away", "busy", "in_flight", "sessions",
          "last_sticky_request_age_seconds"}] * 2
-    assert set(report["workers"][0]["requests"]) == {"cookie", "route", "hash", "new", "failover", "overload"}
+    assert set(report["workers"][0]["requests"]) == {"cookie", "route", "learned", "hash", "new", "failover", "overload"}
     assert server.report("off")["cookie"] is None and server.report("off")["workers"] == []
 
 
@@ -742,7 +744,7 @@ def test_a_balancer_that_virtual_hosts_inherit_is_told_once_with_all_of_its_requ
     assert sums_in(server.report()) == {"new": 3}
     assert sum("_refused_total" in name for name in series(server)) == 1
     assert server.curl("/server-status").body.count("<td>mycluster</td>") == 1
-    assert [int(row[11]) for row in rows_of(server.at(ports[0]).manager_page())] in ([1, 2], [2, 1])
+    assert [int(row[12]) for row in rows_of(server.at(ports[0]).manager_page())] in ([1, 2], [2, 1])
 
 
 @pytest.mark.parametrize("asked, told", [("main", ["main", "a", "b"]), ("a", ["main", "a"]), ("b", ["main", "b"]),

@@ -172,7 +172,6 @@ TEST_CASE("nothing in a configuration can break out of the XML", "[panel]") {
             <httpd:sessions>0</httpd:sessions>
             <httpd:requests affinity='cookie'>0</httpd:requests>
             <httpd:requests affinity='route'>0</httpd:requests>
-            <httpd:requests affinity='learned'>0</httpd:requests>
             <httpd:requests affinity='hash'>0</httpd:requests>
             <httpd:requests affinity='new'>0</httpd:requests>
             <httpd:requests affinity='failover'>0</httpd:requests>
