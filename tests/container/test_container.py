@@ -246,3 +246,50 @@ def test_the_web_servers_take_turns_and_give_no_cookie(site):
     answers = [curl(f"{url}index.html", "--write-out", "%header{set-cookie}") for _ in range(10)]
     assert answers in (["web1\n", "web2\n"] * 5, ["web2\n", "web1\n"] * 5)
     assert_asked(servers, "/index.html", web1=5, web2=5)
+
+
+# What docker/front-ends.yaml says: two front ends that share learned sessions.
+FRONT_ENDS = yaml.safe_load((DOCKER / "front-ends.yaml").read_text())["services"]
+
+
+def test_both_front_ends_have_one_configuration_which_names_the_servers_behind_them():
+    conf = (DOCKER / "front-ends.conf").read_text()
+    named = [*re.findall(r"http://(\w+):8000", conf), *re.findall(r"redis://(\w+)$", conf, re.MULTILINE)]
+    assert list(FRONT_ENDS) == ["front1", "front2", "redis", "app1", "app2"]
+    for front in (FRONT_ENDS["front1"], FRONT_ENDS["front2"]):
+        assert sorted(front["depends_on"]) == sorted(named)
+        assert set(front["environment"]) <= documented_variables()
+        assert front["volumes"] == [f"./front-ends.conf:{front['environment']['LBSTICKY_CONF']}:ro"]
+    if subprocess.run(["docker", "compose", "version"], capture_output=True).returncode == 0:
+        subprocess.run(["docker", "compose", "-f", DOCKER / "front-ends.yaml", "config", "--quiet"], check=True)
+
+
+def test_a_session_stays_where_it_was_made_whichever_front_end_it_comes_through(engine, tmp_path):
+    """With this machine's Redis and ports for the hosts of front-ends.yaml."""
+    addresses = {name: free_address() for name in FRONT_ENDS}
+    conf = tmp_path / "front-ends.conf"
+    conf.write_text(re.sub(r"(\w+):8000|(?<=redis://)(\w+)", lambda host: addresses[host[1] or host[2]],
+                           (DOCKER / "front-ends.conf").read_text()))
+    with contextlib.ExitStack() as running:
+        command = [*FRONT_ENDS["redis"]["command"], "--port", addresses["redis"].split(":")[1], "--bind", "127.0.0.1"]
+        redis = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
+        running.callback(lambda: (redis.terminate(), redis.wait()))
+        for name in ("app1", "app2"):
+            command = [word.replace("8000", addresses[name].split(":")[1]) for word in FRONT_ENDS[name]["entrypoint"]]
+            running.enter_context(engine.run({}, [(DOCKER / "application.py", "/application.py")], command))
+            poll(lambda: subprocess.run(["curl", "-fs", "-o", tmp_path / "answer",
+                                         f"http://{addresses[name]}/"]).returncode == 0, f"{name} answers")
+        for name in ("front1", "front2"):
+            environment = FRONT_ENDS[name]["environment"] | {"LBSTICKY_PORT": addresses[name]}
+            wait_for(running.enter_context(engine.run(environment, [(conf, environment["LBSTICKY_CONF"])])),
+                     addresses[name])
+        for client in range(4):
+            jar = ["--cookie-jar", tmp_path / f"jar{client}", "--cookie", tmp_path / f"jar{client}"]
+            for number in range(1, 7):
+                # What the last one learned must have reached Redis before the other one asks for it.
+                answer = curl(f"http://{addresses[f'front{1 + number % 2}']}/", *jar)
+                assert answer.startswith(f"request {number} of the session")
+                if number == 1:
+                    poll(lambda: subprocess.run(["redis-cli", "-p", addresses["redis"].split(":")[1], "dbsize"],
+                                                capture_output=True, text=True).stdout.strip() == str(client + 1),
+                         "Redis has the session")
