@@ -28,6 +28,12 @@ std::uint64_t worth(std::uint32_t last_use, Origin origin, std::uint32_t now, st
     return rank << 32 | (std::numeric_limits<std::uint32_t>::max() - age_of(last_use, now));
 }
 
+// What a claim of that second is; not 0.
+std::uint16_t claim_of(std::uint32_t now) noexcept {
+    const auto claim = static_cast<std::uint16_t>(now);
+    return claim == 0 ? std::uint16_t{1} : claim;
+}
+
 }  // namespace
 
 SessionTable* SessionTable::create(void* memory, std::size_t places) noexcept {
@@ -38,18 +44,19 @@ SessionTable* SessionTable::create(void* memory, std::size_t places) noexcept {
 }
 
 std::optional<SessionTable::Known> SessionTable::find(SessionKey key, std::uint32_t now, std::uint32_t idle) noexcept {
-    Set& set = set_of(key);
-    for (std::size_t place = 0; place < places_in_set; ++place) {
-        const auto found = set.at(place, key);
-        if (!found) continue;
-        std::uint32_t seen = set.last_use(place).load(std::memory_order_relaxed);
-        if (!is_alive(seen, now, idle)) return std::nullopt;
+    std::optional<Known> known;
+    set_of(key).each_place(key, [&](Place& place) {
+        const auto found = place.of(key);
+        if (!found) return false;
+        std::uint32_t seen = place.last_use.load(std::memory_order_relaxed);
+        if (!is_alive(seen, now, idle)) return true;
         // If another session has come here meanwhile, it is not this one's use that counts. Of several who use it at
         // once, one sees the use before.
-        if (age_of(seen, now) > 0) set.last_use(place).compare_exchange_strong(seen, now, std::memory_order_relaxed);
-        return Known{*found, seen};
-    }
-    return std::nullopt;
+        if (age_of(seen, now) > 0) place.last_use.compare_exchange_strong(seen, now, std::memory_order_relaxed);
+        known = Known{*found, seen};
+        return true;
+    });
+    return known;
 }
 
 bool SessionTable::put(SessionKey key, std::uint64_t worker, std::uint32_t now, std::uint32_t idle,
@@ -86,16 +93,16 @@ std::optional<SessionTable::Stored> SessionTable::store(const Entry& entry, bool
 std::size_t SessionTable::held(std::uint32_t now, std::uint32_t idle) const noexcept {
     std::size_t alive = 0;
     for (std::size_t i = 0; i < sets_; ++i)
-        for (std::size_t place = 0; place < places_in_set; ++place)
-            alive += is_alive(sets()[i].last_use(place).load(std::memory_order_relaxed), now, idle);
+        for (const Place& place : sets()[i].places())
+            alive += is_alive(place.last_use.load(std::memory_order_relaxed), now, idle);
     return alive;
 }
 
 void SessionTable::inherit(const SessionTable& old, std::uint32_t now, std::uint32_t idle) noexcept {
     std::uint64_t lost = old.evicted();
     for (std::size_t i = 0; i < old.sets_; ++i) {
-        for (std::size_t place = 0; place < places_in_set; ++place) {
-            const Entry entry = old.sets()[i].read(place);
+        for (const Place& place : old.sets()[i].places()) {
+            const Entry entry = place.read();
             if (!is_alive(entry.last_use, now, idle)) continue;
             const auto stored = store(entry, false, now, idle);
             lost += stored != Stored::yes && stored != Stored::not_needed;
@@ -105,22 +112,33 @@ void SessionTable::inherit(const SessionTable& old, std::uint32_t now, std::uint
     losses_.dropped.fetch_add(old.dropped(), std::memory_order_relaxed);
 }
 
-SessionTable::Entry SessionTable::Set::read(std::size_t place) const noexcept {
-    const Found found{worker_[place].load(std::memory_order_relaxed), origin_[place].load(std::memory_order_relaxed)};
-    return {
-        {high_[place].load(std::memory_order_relaxed), bind(bound_low_[place].load(std::memory_order_relaxed), found)},
-        found,
-        last_use_[place].load(std::memory_order_relaxed)};
+SessionTable::Entry SessionTable::Place::read() const noexcept {
+    const Found found{worker_.load(std::memory_order_relaxed), origin()};
+    return {{high_.load(std::memory_order_relaxed), bind(bound_low_.load(std::memory_order_relaxed), found)},
+            found,
+            last_use.load(std::memory_order_relaxed)};
+}
+
+void SessionTable::Place::write(const Entry& entry) noexcept {
+    // Empty first and used last: whoever is killed between leaves a place that is empty, not one in disorder.
+    last_use.store(0, std::memory_order_relaxed);
+    high_.store(entry.key.high, std::memory_order_release);
+    worker_.store(entry.found.worker, std::memory_order_release);
+    origin_.store(entry.found.origin, std::memory_order_release);
+    bound_low_.store(bind(entry.key.low, entry.found), std::memory_order_release);
+    last_use.store(entry.last_use, std::memory_order_release);
 }
 
 bool SessionTable::Set::claim(std::uint32_t now) noexcept {
     // Looks again for about a microsecond, which is several times what others take.
     constexpr int looks = 1000;
+    std::atomic<std::uint16_t>& claimed = places_[0].claimed;
     for (int look = 0; look < looks; ++look) {
-        std::uint32_t claimed = claimed_.load(std::memory_order_relaxed);
+        std::uint16_t since = claimed.load(std::memory_order_relaxed);
         // A claim of the future is from before the clock was set back.
-        const bool is_kept = claimed != 0 && now - claimed + longest_claim <= 2 * longest_claim;
-        if (!is_kept && claimed_.compare_exchange_strong(claimed, now, std::memory_order_acquire)) return true;
+        const auto age = static_cast<std::uint16_t>(claim_of(now) - since + longest_claim);
+        const bool is_kept = since != 0 && age <= 2 * longest_claim;
+        if (!is_kept && claimed.compare_exchange_strong(since, claim_of(now), std::memory_order_acquire)) return true;
     }
     return false;
 }
@@ -128,41 +146,35 @@ bool SessionTable::Set::claim(std::uint32_t now) noexcept {
 void SessionTable::Set::release(std::uint32_t now) noexcept {
     // Whoever was stopped for so long that the claim was taken over does not end another's. What both have written at
     // once is at worst lost.
-    claimed_.compare_exchange_strong(now, 0, std::memory_order_release, std::memory_order_relaxed);
+    std::uint16_t own = claim_of(now);
+    places_[0].claimed.compare_exchange_strong(own, 0, std::memory_order_release, std::memory_order_relaxed);
 }
 
 SessionTable::Stored SessionTable::Set::store(const Entry& entry, bool moves, std::uint32_t now,
                                               std::uint32_t idle) noexcept {
-    std::size_t victim = 0;
+    Place* victim = nullptr;
     std::uint64_t least = std::numeric_limits<std::uint64_t>::max();
-    for (std::size_t place = 0; place < places_in_set; ++place) {
-        const std::uint32_t last = last_use_[place].load(std::memory_order_relaxed);
-        if (const auto found = at(place, entry.key)) {
+    std::optional<Stored> known;
+    each_place(entry.key, [&](Place& place) {
+        const std::uint32_t last = place.last_use.load(std::memory_order_relaxed);
+        if (const auto found = place.of(entry.key)) {
             if (is_alive(last, now, idle) && !moves)
-                return found->worker == entry.found.worker ? Stored::yes : Stored::not_needed;
-            victim = place;
+                known = found->worker == entry.found.worker ? Stored::yes : Stored::not_needed;
+            victim = &place;
             least = 0;
-            break;
+            return true;
         }
-        const std::uint64_t here = worth(last, origin_[place].load(std::memory_order_relaxed), now, idle);
+        const std::uint64_t here = worth(last, place.origin(), now, idle);
         if (here < least) {
-            victim = place;
+            victim = &place;
             least = here;
         }
-    }
+        return false;
+    });
+    if (known) return *known;
     if (least > worth(entry.last_use, entry.found.origin, now, idle)) return Stored::no_room;
-    write(victim, entry);
+    victim->write(entry);
     return least > 0 ? Stored::for_another : Stored::yes;
-}
-
-void SessionTable::Set::write(std::size_t place, const Entry& entry) noexcept {
-    // Empty first and used last: whoever is killed between leaves a place that is empty, not one in disorder.
-    last_use_[place].store(0, std::memory_order_relaxed);
-    high_[place].store(entry.key.high, std::memory_order_release);
-    worker_[place].store(entry.found.worker, std::memory_order_release);
-    origin_[place].store(entry.found.origin, std::memory_order_release);
-    bound_low_[place].store(bind(entry.key.low, entry.found), std::memory_order_release);
-    last_use_[place].store(entry.last_use, std::memory_order_release);
 }
 
 }  // namespace lbsticky

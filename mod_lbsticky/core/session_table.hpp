@@ -40,9 +40,9 @@ enum class Origin : std::uint8_t {
 // it was stored with. So no order between the parts is needed for that, and none is asked for.
 //
 // Who writes claims the set, for less than a microsecond: of two that store the same session at once the second finds
-// what the first has stored. It does not wait: a claim is the second in which it was made, and one that is more than
-// `longest_claim` old is of a process that was killed, and is taken over. Until then nothing can be stored in those
-// eight places, while look-ups go on.
+// what the first has stored. It does not wait: a claim is the second in which it was made (its last 16 bits), and one
+// that is more than `longest_claim` old is of a process that was killed, and is taken over. Until then nothing can be
+// stored in those eight places, while look-ups go on.
 class alignas(64) SessionTable {
 public:
     // What the table says of a session.
@@ -79,7 +79,7 @@ public:
     // Where a session is; nothing if it is not in the table, or no longer alive. It is used now: that is written down
     // once a second. May miss a session of which put() is just changing the worker or the origin.
     //
-    // O(1): of a million places about 70 instructions and four cache lines for a hit; one line for a miss.
+    // O(1): about 70 instructions. A hit reads a cache line or two, a miss of a full set four.
     std::optional<Known> find(SessionKey key, std::uint32_t now, std::uint32_t idle) noexcept;
 
     // A session is on that worker, and is used now. True if from now on the table says that worker.
@@ -104,8 +104,7 @@ public:
     // How many were not stored, for want of room or because somebody else was writing.
     std::uint64_t dropped() const noexcept { return losses_.dropped.load(std::memory_order_relaxed); }
 
-    // How many sessions are alive. Reads one cache line of each set: milliseconds for a million places; for
-    // reports only.
+    // How many sessions are alive. Reads all of the table: milliseconds for a million places; for reports only.
     std::size_t held(std::uint32_t now, std::uint32_t idle) const noexcept;
 
     // Takes over counts, and the sessions that are alive, from a table that this one replaces, with other places; what
@@ -114,7 +113,7 @@ public:
     void inherit(const SessionTable& old, std::uint32_t now, std::uint32_t idle) noexcept;
 
 private:
-    static constexpr std::uint64_t mark = 0x6c627461626c6501ULL;  // "lbtable" and the version of the layout
+    static constexpr std::uint64_t mark = 0x6c627461626c6502ULL;  // "lbtable" and the version of the layout
     static constexpr std::size_t places_in_set = 8;
 
     struct Entry {
@@ -130,24 +129,60 @@ private:
         no_room,
     };
 
-    // What is read together lies together: a key that is not there costs one line.
-    class alignas(64) Set {
+    // An entry in half a cache line. A key has a place of its own in its set, and is looked for from there on; it
+    // stands there unless others were there first. So of a table that is half full most look-ups read one line.
+    class Place {
     public:
-        // What a place says of a key, alive or not; nothing if another key stands there.
-        std::optional<Found> at(std::size_t place, SessionKey key) const noexcept {
-            if (high_[place].load(std::memory_order_relaxed) != key.high) return std::nullopt;
-            const Found found{worker_[place].load(std::memory_order_relaxed),
-                              origin_[place].load(std::memory_order_relaxed)};
-            if (bound_low_[place].load(std::memory_order_relaxed) != bind(key.low, found)) return std::nullopt;
+        // What it says of a key, alive or not; nothing if another key stands there.
+        std::optional<Found> of(SessionKey key) const noexcept {
+            if (high_.load(std::memory_order_relaxed) != key.high) return std::nullopt;
+            const Found found{worker_.load(std::memory_order_relaxed), origin_.load(std::memory_order_relaxed)};
+            if (bound_low_.load(std::memory_order_relaxed) != bind(key.low, found)) return std::nullopt;
             return found;
         }
 
-        // When a place was last used, to be written anew by those who use it. 0: it is empty, or being written.
-        std::atomic<std::uint32_t>& last_use(std::size_t place) noexcept { return last_use_[place]; }
-        const std::atomic<std::uint32_t>& last_use(std::size_t place) const noexcept { return last_use_[place]; }
+        // Whether nothing ever stood here, and so nothing that is looked for from here on stands behind it.
+        bool was_never_used() const noexcept {
+            return high_.load(std::memory_order_relaxed) == 0 && last_use.load(std::memory_order_relaxed) == 0;
+        }
 
-        // What stands in a place. Where somebody is writing, it is nobody's session.
-        Entry read(std::size_t place) const noexcept;
+        // What stands here. Where somebody is writing, it is nobody's session.
+        Entry read() const noexcept;
+
+        Origin origin() const noexcept { return origin_.load(std::memory_order_relaxed); }
+
+        // For who has claimed the set.
+        void write(const Entry& entry) noexcept;
+
+        std::atomic<std::uint32_t> last_use;  // written by those who use it, too. 0: it is empty, or being written
+        std::atomic<std::uint16_t> claimed;   // of the first place of a set: when; 0: nobody writes
+
+    private:
+        // The lower half of a key, combined with all else that a reader must not mix up.
+        static std::uint64_t bind(std::uint64_t low, const Found& found) noexcept {
+            return low ^ found.worker ^ static_cast<std::uint64_t>(found.origin);
+        }
+
+        std::atomic<Origin> origin_;
+        std::atomic<std::uint64_t> high_;
+        std::atomic<std::uint64_t> bound_low_;
+        std::atomic<std::uint64_t> worker_;
+    };
+    static_assert(sizeof(Place) == 32);
+
+    class alignas(64) Set {
+    public:
+        // Calls visit(place) for each place in which a key may stand, until it returns true.
+        template <typename Visit>
+        void each_place(SessionKey key, Visit&& visit) noexcept {
+            for (std::size_t i = 0; i < places_in_set; ++i) {
+                Place& place = places_[(key.high + i) % places_in_set];
+                if (visit(place) || place.was_never_used()) return;
+            }
+        }
+
+        std::array<Place, places_in_set>& places() noexcept { return places_; }
+        const std::array<Place, places_in_set>& places() const noexcept { return places_; }
 
         // Begins to write. False if somebody else does.
         bool claim(std::uint32_t now) noexcept;
@@ -159,19 +194,7 @@ private:
         void release(std::uint32_t now) noexcept;
 
     private:
-        // The lower half of a key, combined with all else that a reader must not mix up.
-        static std::uint64_t bind(std::uint64_t low, const Found& found) noexcept {
-            return low ^ found.worker ^ static_cast<std::uint64_t>(found.origin);
-        }
-
-        void write(std::size_t place, const Entry& entry) noexcept;
-
-        std::array<std::atomic<std::uint64_t>, places_in_set> high_;
-        std::array<std::atomic<std::uint64_t>, places_in_set> bound_low_;
-        std::array<std::atomic<std::uint64_t>, places_in_set> worker_;
-        std::array<std::atomic<std::uint32_t>, places_in_set> last_use_;
-        std::array<std::atomic<Origin>, places_in_set> origin_;
-        std::atomic<std::uint32_t> claimed_;  // when; 0: nobody writes
+        std::array<Place, places_in_set> places_;
     };
     static_assert(sizeof(Set) == 32 * places_in_set);
 

@@ -44,12 +44,16 @@ std::uint32_t table_time() noexcept;
 // A balancer's learned sessions. Any number of threads may call anything at once, but for start().
 class LearnedSessions {
 public:
-    // Random bytes that nobody else knows.
-    using HashKey = std::array<unsigned char, 16>;
+    // Random bytes that nobody else knows: of SipHash, and what XXH3 calls its secret, of at least 136 bytes.
+    struct HashKeys {
+        std::array<std::uint64_t, 2> sip;
+        std::array<unsigned char, 192> xxh3;
+    };
 
-    // The memory is as old as the key. `balancer` is its name without "balancer://". Throws std::bad_alloc.
+    // The memory is as old as the keys, which must outlive it. `balancer` is its name without "balancer://". Throws
+    // std::bad_alloc.
     LearnedSessions(const LearnedMemory& memory, const TableSettings& settings, std::optional<StoreSettings> store,
-                    const HashKey& key, std::string balancer);
+                    const HashKeys& keys, std::string balancer);
 
     // Opens the store, if there is one, until the end of the pool; `server` is for what is logged. For a new process,
     // before it has threads that ask. Throws std::bad_alloc.
@@ -101,7 +105,7 @@ private:
     SharedStore& shared_store_;
     const std::uint32_t idle_;
     const std::optional<StoreSettings> store_settings_;
-    const HashKey key_;
+    const HashKeys& keys_;
     const std::string balancer_;
     std::unique_ptr<Store> store_;
     std::atomic<std::uint64_t> epoch_{0};  // of the store, that was seen last

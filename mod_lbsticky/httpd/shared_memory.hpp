@@ -19,7 +19,7 @@ struct HashKeys {
     // For those that are counted: so nobody can make a few session ids that count as millions. XXH3 calls it its
     // secret: 136 bytes at least.
     std::array<unsigned char, 192> counted;
-    LearnedSessions::HashKey learned;
+    LearnedSessions::HashKeys learned;
 };
 
 // A balancer of a new configuration.

@@ -45,17 +45,26 @@ def configuration(number):
                        lambda i: "status=+D" if i == 1 else "")
             + "".join(balancer(word, number, "lbmethod=sticky",
                                f"LBStickySession JSESSIONID\nLBStickyPlace {word}\n{sticky}") for word in LOADED)
+            + balancer("learned", number, "lbmethod=sticky", learning(LEARNED))
             + balancer("cookie", number, "lbmethod=sticky", "LBStickyCookie lbsticky"))
+
+
+def learning(sessions):
+    """A balancer with room for so many learned sessions and as many more."""
+    return f"LBStickySession JSESSIONID route=learn\nLBStickyTable sessions={2 * sessions}\nLBStickyCookie off"
 
 
 # Balancers of which each member is serving a request, of a session.
 LOADED = "busyness", "sessions"
+
+LEARNED = 1000  # sessions
 
 # A line of the decision table: the balancer, the session in the Cookie header (`@` counts up), how many of them.
 LINES = {
     "new": ("sticky", "", 1),
     **{f"new by {word}": (word, "", 1) for word in LOADED},
     "route": ("sticky", f"JSESSIONID={SESSION}.node@", "members"),
+    "learned": ("learned", f"JSESSIONID={SESSION}@", LEARNED),
     "hash": ("sticky", f"JSESSIONID={SESSION}@", 1000),
     "failover": ("down", f"JSESSIONID={SESSION}@.node1", 1000),
     "cookie": ("cookie", "lbsticky=.node@", "members"),
@@ -81,9 +90,14 @@ class Bench(Server):
         return [*self.before, *super().command(*arguments)]
 
     def load(self):
-        """Loads all members of the balancers that are to be LOADED."""
+        """Loads all members of the balancers that are to be LOADED, and has sessions learned."""
         for name in LOADED:
             self.ask(name, LINES["route"][1], "members", what="pre_request", choices=self.number, end=0)
+        self.learn(LEARNED)
+
+    def learn(self, sessions):
+        """Has so many sessions learned: each is placed once."""
+        self.ask(*LINES["learned"][:2], sessions, what="pre_request", choices=sessions)
 
     def ask(self, balancer, cookie="", variants=1, **arguments):
         """{name: number}, as mod_lbbench answers."""
@@ -175,6 +189,26 @@ def instructions(module, quick):
     return found
 
 
+def by_sessions(module, quick):
+    """{sessions in the table: {line: nanoseconds a choice}} of 128 members; ids come in turns, all of them."""
+    found = {}
+    for sessions in [1000] if quick else [1000, 100_000, 1_000_000]:
+        with tempfile.TemporaryDirectory(prefix="lbbench-") as folder:
+            os.chmod(folder, 0o755)
+            balancers = (balancer("sticky", 128, "lbmethod=sticky", "LBStickySession JSESSIONID\nLBStickyCookie off")
+                         + balancer("learned", 128, "lbmethod=sticky", learning(sessions)))
+            with Bench(module, f"{folder}/h", balancers, 128) as server:
+                server.learn(sessions)
+                found[sessions] = {}
+                for line in ("route", "learned"):
+                    name, session, _ = LINES[line]
+                    session = session if line == "learned" else f"JSESSIONID={SESSION}@.node1"
+                    answers = [server.ask(name, cookies(100, session), sessions, what="finder", method="sticky",
+                                          choices=max(sessions, 6400)) for _ in range(1 if quick else 5)]
+                    found[sessions][line] = min(answer["nanoseconds"] for answer in answers)
+    return found
+
+
 def fairness(module, quick):
     """{(method, weights): largest deviation of a member from its exact share} after choices of 4 × 4 at once."""
     found = {}
@@ -236,6 +270,8 @@ def measure(module, quick):
                 results["long"][number] = measure_lines(server, quick, 4096)
     print("choices at once", file=sys.stderr)
     results["at once"] = at_once(module, quick)
+    print("learned sessions", file=sys.stderr)
+    results["by sessions"] = by_sessions(module, quick)
     print("fairness", file=sys.stderr)
     results["fairness"] = fairness(module, quick)
     print("instructions", file=sys.stderr)
@@ -274,6 +310,10 @@ def report(results):
     together = results["at once"]
     names = list(next(iter(together.values())))
     text += as_table(["", *together], [[name, *(f"{together[how][name]:.0f}" for how in together)] for name in names])
+    text += "\nBy learned sessions, which come in turns, 128 members, 100 bytes (the finder alone, nanoseconds):\n\n"
+    sessions = results["by sessions"]
+    text += as_table(["", *(f"{int(number):,}" for number in sessions)],
+                     [[line, *(f"{sessions[number][line]:.0f}" for number in sessions)] for line in ("route", "learned")])
     text += f"\nCalls of malloc in a choice, beyond the request's pool: at most {mallocs:.4f}.\n"
     numbers = list(results["instructions"])
     text += "\nInstructions a choice (callgrind; the finder and the mutex, 100 bytes):\n\n"
