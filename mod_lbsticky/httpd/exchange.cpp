@@ -198,11 +198,19 @@ const char* Exchange::all_cookies(request_rec* r) noexcept {
 
 void Exchange::begin(request_rec* r, const Decision& decision, const LearnedSessions::Recalled* recalled) noexcept {
     decision_ = nullptr;
+    recalled_.reset();
     if (!decision.balancer || !decision.worker) return;
     const Balancer& own = *decision.balancer;
     if (own.cookie_name.empty() && !decision.id && !own.learned && !places_by_sessions(own)) return;
     decision_ = &decision;
-    if (recalled && stays_there(decision)) own.learned->keep(*recalled, decision.route_id);
+    if (recalled && stays_there(decision)) {
+        // Not before the member has answered: nobody is at home where nobody was at home. What passes no filter is
+        // remembered at once.
+        if (r->main || offers_to_upgrade(r))
+            own.learned->keep(*recalled, decision.route_id);
+        else
+            recalled_ = *recalled;
+    }
     if (decision.has_cookie || decision.id)
         guarded([&] { take_away(r); },
                 [&](const char* why) {
@@ -384,6 +392,7 @@ std::optional<bool> Exchange::read_given_ids(request_rec* r) {
 void Exchange::answer(request_rec* r) {
     if (!decision_) return;
     Balancer& own = *decision_->balancer;
+    if (recalled_) own.learned->keep(*recalled_, decision_->route_id);
     bool is_due = may_be_due(r);
     const bool depends_on_ids = is_due && is_only_where_needed();
     if (depends_on_ids || decision_->id || own.learned || places_by_sessions(own)) {

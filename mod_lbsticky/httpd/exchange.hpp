@@ -16,17 +16,17 @@ public:
     // Begins anew: puts back what was taken away for a worker that did not answer.
     const char* all_cookies(request_rec* r) noexcept;
 
-    // For each worker that is chosen: takes cookie and routes away from the request, remembers where its session was
-    // placed, and prepares the response. Where the balancer has no cookie of its own and appends and learns nothing
-    // this does nothing. The decision must outlive the request. `recalled` is what was remembered of its session; null:
-    // it has none that is learned.
+    // For each worker that is chosen: takes cookie and routes away from the request, and prepares the response. Where
+    // the balancer has no cookie of its own and appends and learns nothing this does nothing. The decision must outlive
+    // the request. `recalled` is what was remembered of its session; null: it has none that is learned.
     void begin(request_rec* r, const Decision& decision, const LearnedSessions::Recalled* recalled) noexcept;
 
     // Puts the request's headers back as they were: for whoever looks at the request once it has been sent.
     void restore(request_rec* r) noexcept;
 
-    // For the response, whatever a member answers with: appends routes, learns ids, sets the cookie if it is due, and
-    // takes off one of the same name that the member sets. Not for a 101 (Switching Protocols).
+    // For the response, whatever a member answers with: remembers where the request's session was placed, appends
+    // routes, learns ids, sets the cookie if it is due, and takes off one of the same name that the member sets. Not
+    // for a 101 (Switching Protocols).
     void answer(request_rec* r);
 
     // Counts the cookie that went out with a 101, which passes no filter.
@@ -52,6 +52,7 @@ private:
 
     const Decision* decision_ = nullptr;  // null: nothing is to be done
     Sent* sent_ = nullptr;
+    std::optional<LearnedSessions::Recalled> recalled_;  // whose session stays with the member once that has answered
     const char* early_ = nullptr;  // the Set-Cookie header that was set before the member answered
     bool has_filters_ = false;     // the response passes those of this module
 };
