@@ -44,9 +44,6 @@ public:
     // The worker whose route_id() has that hash64(). O(1); the first time O(workers), and throws std::bad_alloc.
     std::optional<std::size_t> find_by_hash(std::uint64_t hash) { return route_ids().index.find_hashed(hash); }
 
-    // The route_id() of a worker. Costs and throws what find_by_hash() does.
-    const std::string& route_id_of(std::size_t worker) { return route_ids().texts[worker]; }
-
     // The next worker that has the same route (a mistake in the configuration, but not ours to judge).
     std::optional<std::size_t> same_route(std::size_t worker) const noexcept {
         const std::size_t next = same_route_[worker];

@@ -113,8 +113,6 @@ void decide(Decision& decision, Balancer& own, const Claims& claims, const Rules
     decision.session = choice.session;
     decision.is_learned = choice.learned.has_value();
     decision.is_kept = choice.session.worker || (claims.from && claims.from->keeping == Keeping::learn);
-    if (choice.worker && own.learned)
-        decision.route_id = apr_pstrdup(r->pool, roster->route_id_of(*choice.worker).c_str());
     if (const auto moved_from = choice.moved_from()) decision.moved_from = live.worker(*moved_from);
     decision.has_names = !rules.names.empty();
     decision.has_cookie = choice.cookie.present;

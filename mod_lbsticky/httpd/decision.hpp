@@ -24,16 +24,15 @@ struct Decision {
     // request (overload), its own id gets the route of its home.
     const char* id = nullptr;
     const char* home_id = nullptr;
-    const char* route_id = nullptr;  // by which the worker is remembered; null: no sessions are
-    bool is_kept = false;            // the session id alone brings the session back: its route, or what is remembered
-    bool is_learned = false;         // it is remembered where the session is
-    bool has_names = false;          // a session id was looked for
-    bool has_cookie = false;         // the request has the balancer's own cookie,
-    bool unknown_cookie = false;     // which names nobody,
-    bool outdated_cookie = false;    // or names somebody by another than the first secret
-    bool nearly_known = false;       // its route is a worker's but for case or a character or two; only for the log
-    bool begins_session = false;     // it may be the first of a session
-    bool handed_out = false;         // mod_proxy_balancer has been given the worker
+    bool is_kept = false;          // the session id alone brings the session back: its route, or what is remembered
+    bool is_learned = false;       // it is remembered where the session is
+    bool has_names = false;        // a session id was looked for
+    bool has_cookie = false;       // the request has the balancer's own cookie,
+    bool unknown_cookie = false;   // which names nobody,
+    bool outdated_cookie = false;  // or names somebody by another than the first secret
+    bool nearly_known = false;     // its route is a worker's but for case or a character or two; only for the log
+    bool begins_session = false;   // it may be the first of a session
+    bool handed_out = false;       // mod_proxy_balancer has been given the worker
 
     bool unknown_route() const noexcept { return session.exists() && !session.worker && !is_learned; }
 };

@@ -122,10 +122,10 @@ bool is_of_request(const SessionName& name, const Decision& decision) noexcept {
     return !found.empty() && (found == name.cookie || found == name.parameter || found == name.other);
 }
 
-// Whether a session whose id is learned stays on the worker that serves its request: not where it was moved there
-// because its own cannot serve, or has another way to come back.
-bool stays_there(const Decision& decision) noexcept {
-    return decision.affinity == Affinity::learned || decision.affinity == Affinity::hash ||
+// Whether it is to be remembered that a session stays on the worker that serves its request: not where it was moved
+// there because its own cannot serve, or has another way to come back.
+bool stays_there(const Decision& decision, const LearnedSessions::Recalled& recalled) noexcept {
+    return (decision.affinity == Affinity::learned && recalled.is_due) || decision.affinity == Affinity::hash ||
            (decision.affinity == Affinity::fresh && !decision.session.id.empty());
 }
 
@@ -203,11 +203,11 @@ void Exchange::begin(request_rec* r, const Decision& decision, const LearnedSess
     const Balancer& own = *decision.balancer;
     if (own.cookie_name.empty() && !decision.id && !own.learned && !places_by_sessions(own)) return;
     decision_ = &decision;
-    if (recalled && stays_there(decision)) {
+    if (recalled && stays_there(decision, *recalled)) {
         // Not before the member has answered: nobody is at home where nobody was at home. What passes no filter is
         // remembered at once.
         if (r->main || offers_to_upgrade(r))
-            own.learned->keep(*recalled, decision.route_id);
+            own.learned->keep(*recalled, *decision.worker);
         else
             recalled_ = *recalled;
     }
@@ -377,7 +377,7 @@ std::optional<bool> Exchange::read_given_ids(request_rec* r) {
             }
         }
         if (is_learned && given && !given->empty() && !given_has_route && stays_where_given(*decision_, *given))
-            own.learned->learn(name, *given, decision_->route_id);
+            own.learned->learn(name, *given, *decision_->worker);
         if (is_kept) continue;  // the first name counts
         if (given && !given->empty()) {
             is_kept = given_has_route || is_learned;
@@ -392,7 +392,7 @@ std::optional<bool> Exchange::read_given_ids(request_rec* r) {
 void Exchange::answer(request_rec* r) {
     if (!decision_) return;
     Balancer& own = *decision_->balancer;
-    if (recalled_) own.learned->keep(*recalled_, decision_->route_id);
+    if (recalled_) own.learned->keep(*recalled_, *decision_->worker);
     bool is_due = may_be_due(r);
     const bool depends_on_ids = is_due && is_only_where_needed();
     if (depends_on_ids || decision_->id || own.learned || places_by_sessions(own)) {

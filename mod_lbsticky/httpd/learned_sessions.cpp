@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "core/hash64.hpp"
+#include "core/route_id.hpp"
 #include "httpd/guard.hpp"
 #include "store/entry.hpp"
 
@@ -25,6 +26,14 @@ namespace {
 // What is told of a session to others: the name without the parameter, which is another place for the same id.
 std::string_view name_text(const SessionName& name) noexcept {
     return name.where == Where::cookie_or_url ? name.cookie : name.other;
+}
+
+// By what sessions are remembered.
+std::string route_id_of(const proxy_worker& worker) {
+    Worker reading;
+    reading.url = url_of(*worker.s);
+    reading.route = worker.s->route;
+    return route_id(reading);
 }
 
 // How often the store is told within a session's idle time that it is in use; it keeps it for that much longer.
@@ -121,10 +130,7 @@ std::optional<LearnedSessions::Recalled> LearnedSessions::recall(Claims& claims)
 void LearnedSessions::ask_store(Recalled& recalled, Claims& claims) noexcept {
     guarded(
         [&] {
-            const std::string key =
-                store_key(store_settings_->prefix, balancer_,
-                          std::string(name_text(*recalled.id.name)).append("=").append(recalled.id.text));
-            const auto value = store_->look_up(key);
+            const auto value = store_->look_up(store_key_of(recalled.id));
             const auto entry = value ? read_entry(*value) : std::nullopt;
             if (!entry) return;
             claims.learned = recalled.worker = hash64(entry->route);
@@ -133,44 +139,48 @@ void LearnedSessions::ask_store(Recalled& recalled, Claims& claims) noexcept {
         [](const char*) {});  // without memory it is as if the store knew nothing
 }
 
-void LearnedSessions::keep(const Recalled& recalled, std::string_view route_id) noexcept {
-    const std::uint64_t worker = hash64(route_id);
-    if (recalled.worker == worker) {
-        if (recalled.is_due) put_into_store(recalled.id, route_id, false);
-        return;
-    }
-    const std::uint32_t now = table_time();
-    if (recalled.worker) {
-        table_.move(recalled.id.key, worker, now, idle_);
-        put_into_store(recalled.id, route_id, false);
-    } else if (table_.put(recalled.id.key, worker, now, idle_, Origin::placed)) {
-        put_into_store(recalled.id, route_id, true);
-    }
-}
-
-void LearnedSessions::learn(const SessionName& name, std::string_view text, std::string_view route_id) noexcept {
-    const std::uint32_t now = table_time();
-    const Id id = id_of(name, text);
-    const std::uint64_t worker = hash64(route_id);
-    const auto known = table_.find(id.key, now, idle_);
-    const bool is_known = known && *known == SessionTable::Found{worker, Origin::given};
-    if (!is_known) table_.put(id.key, worker, now, idle_, Origin::given);
-    if (!is_known || is_due(known->last_use, now)) put_into_store(id, route_id, false);
-}
-
-void LearnedSessions::put_into_store(const Id& id, std::string_view route_id, bool only_if_absent) noexcept {
-    if (!store_) return;
+void LearnedSessions::keep(const Recalled& recalled, const proxy_worker& worker) noexcept {
     guarded(
         [&] {
-            const auto now = static_cast<std::uint64_t>(apr_time_sec(apr_time_now()));
-            const auto text = entry_text({route_id, now});
-            if (!text) return;
-            const std::string key = store_key(store_settings_->prefix, balancer_,
-                                              std::string(name_text(*id.name)).append("=").append(id.text));
-            const std::chrono::seconds life{idle_ + idle_ / told_within_idle + 1};
-            store_->put(key, *text, life, only_if_absent);
+            const std::string text = route_id_of(worker);
+            const std::uint64_t hash = hash64(text);
+            const std::uint32_t now = table_time();
+            bool is_kept = true;
+            if (!recalled.worker)
+                is_kept = table_.put(recalled.id.key, hash, now, idle_, Origin::placed);
+            else if (*recalled.worker != hash)
+                table_.move(recalled.id.key, hash, now, idle_);
+            if (is_kept) put_into_store(recalled.id, text, !recalled.worker);
         },
-        [](const char*) {});  // without memory it is learned by this front end alone
+        [](const char*) {});  // without memory it is placed anew
+}
+
+void LearnedSessions::learn(const SessionName& name, std::string_view text, const proxy_worker& worker) noexcept {
+    guarded(
+        [&] {
+            const std::uint32_t now = table_time();
+            const Id id = id_of(name, text);
+            const std::string route = route_id_of(worker);
+            const std::uint64_t hash = hash64(route);
+            const auto known = table_.find(id.key, now, idle_);
+            const bool is_known = known && *known == SessionTable::Found{hash, Origin::given};
+            if (!is_known) table_.put(id.key, hash, now, idle_, Origin::given);
+            if (!is_known || is_due(known->last_use, now)) put_into_store(id, route, false);
+        },
+        [](const char*) {});  // without memory it is placed anew
+}
+
+void LearnedSessions::put_into_store(const Id& id, std::string_view route_id, bool only_if_absent) {
+    if (!store_) return;
+    const auto now = static_cast<std::uint64_t>(apr_time_sec(apr_time_now()));
+    const auto text = entry_text({route_id, now});
+    if (!text) return;
+    const std::chrono::seconds life{idle_ + idle_ / told_within_idle + 1};
+    store_->put(store_key_of(id), *text, life, only_if_absent);
+}
+
+std::string LearnedSessions::store_key_of(const Id& id) const {
+    return store_key(store_settings_->prefix, balancer_, std::string(name_text(*id.name)).append("=").append(id.text));
 }
 
 }  // namespace lbsticky

@@ -83,11 +83,11 @@ public:
     // Asks the store for what recall() has not found. Waits no longer than its timeout.
     void ask_store(Recalled& recalled, Claims& claims) noexcept;
 
-    // The session of a request is on the worker with that route_id(), by its own id or since it was placed there.
-    void keep(const Recalled& recalled, std::string_view route_id) noexcept;
+    // The session of a request is on that worker, by what was recalled or since it was placed there.
+    void keep(const Recalled& recalled, const proxy_worker& worker) noexcept;
 
     // A worker gives a client that id.
-    void learn(const SessionName& name, std::string_view id, std::string_view route_id) noexcept;
+    void learn(const SessionName& name, std::string_view id, const proxy_worker& worker) noexcept;
 
     // For reports.
     const SessionTable& table() const noexcept { return table_; }
@@ -98,7 +98,8 @@ public:
 
 private:
     Id id_of(const SessionName& name, std::string_view text) const noexcept;
-    void put_into_store(const Id& id, std::string_view route_id, bool only_if_absent) noexcept;
+    void put_into_store(const Id& id, std::string_view route_id, bool only_if_absent);
+    std::string store_key_of(const Id& id) const;
     bool is_due(std::uint32_t last_use, std::uint32_t now) noexcept;
 
     SessionTable& table_;

@@ -97,13 +97,15 @@ class Bench(Server):
 
     def learn(self, sessions):
         """Has so many sessions learned: each is placed once."""
-        self.ask(*LINES["learned"][:2], sessions, what="pre_request", choices=sessions)
+        # Where a session was placed is remembered with the answer, or at once where that may be a 101.
+        self.ask(*LINES["learned"][:2], sessions, headers=["Upgrade: none"], what="pre_request", choices=sessions)
 
-    def ask(self, balancer, cookie="", variants=1, **arguments):
+    def ask(self, balancer, cookie="", variants=1, headers=(), **arguments):
         """{name: number}, as mod_lbbench answers."""
         arguments |= {"balancer": balancer, "variants": self.number if variants == "members" else variants}
         query = "&".join(f"{name}={value}" for name, value in arguments.items())
-        result = subprocess.run(["curl", "--silent", "--show-error", "--fail", "--header", f"Choice-Cookie: {cookie}",
+        headers = [part for header in (f"Choice-Cookie: {cookie}", *headers) for part in ("--header", header)]
+        result = subprocess.run(["curl", "--silent", "--show-error", "--fail", *headers,
                                  f"{self.url}/lbbench?{query}"], capture_output=True, text=True)
         assert result.returncode == 0, result.stderr + self.log()
         return {name: float(value) for name, value in (line.split() for line in result.stdout.splitlines())}
