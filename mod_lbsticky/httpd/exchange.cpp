@@ -79,6 +79,14 @@ void for_each_header(const apr_table_t* table, const char* name, Visit&& visit) 
 
 // Gives a request these headers of that name and no others.
 void set_headers(request_rec* r, const char* name, std::span<const char* const> headers) noexcept {
+    // Where there are as many, each in its place: that takes half the time.
+    std::size_t count = 0;
+    for (apr_table_entry_t& header : entries_of(r->headers_in)) {
+        if (!is_header_called(header, name)) continue;
+        if (count < headers.size()) header.val = const_cast<char*>(headers[count]);
+        ++count;
+    }
+    if (count == headers.size()) return;
     if (headers.empty()) return apr_table_unset(r->headers_in, name);
     apr_table_setn(r->headers_in, name, headers.front());
     for (const char* header : headers.subspan(1)) apr_table_addn(r->headers_in, name, header);
