@@ -75,9 +75,9 @@ def members_of(applications, options=""):
     return [f"{application.url} route={application.route} {options}" for application in applications]
 
 
-def ask(server, *headers, path="/"):
+def ask(server, *headers, path="/", host="127.0.0.1"):
     """One request with these lines of headers, text or bytes, on a connection of its own. An Answer."""
-    lines = [f"GET {path} HTTP/1.1", "Host: 127.0.0.1", "Connection: close", *headers, "", ""]
+    lines = [f"GET {path} HTTP/1.1", f"Host: {host}", "Connection: close", *headers, "", ""]
     request = b"\r\n".join(line if isinstance(line, bytes) else line.encode() for line in lines)
     with socket.create_connection(("127.0.0.1", server.port), 60) as connection:
         connection.sendall(request)
