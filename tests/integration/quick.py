@@ -9,8 +9,8 @@ from server import Answer
 
 
 class QuickApplication:
-    """Keeps its sessions in memory, as most do. Its answers: "made ID" to who has none, "known" to a session that it has
-    made, "unknown" to any other, which it leaves as it is. A connection serves any number of requests, by one thread."""
+    """Keeps its sessions in memory, as most do. Its answers: "made ID" to who has none, "known" to a session that it
+    has made, "unknown" to any other, which it leaves as it is. A thread serves all the requests of a connection."""
 
     def __init__(self, route):
         self.route = route
@@ -89,4 +89,5 @@ def begin_session(server):
     """A new session: the header with which the client comes back."""
     answer = ask(server)
     assert answer.status == 200 and answer.body.startswith("made "), (answer.status, answer.body)
-    return f"Cookie: sid={answer.body.removeprefix('made ')}"
+    [cookie] = answer.set_cookies
+    return "Cookie: " + cookie.partition(";")[0]

@@ -1,21 +1,14 @@
 import pytest
 
-from stores import KINDS, Driver
+from driver import Driver
+from stores import KINDS, starter
 
 
 @pytest.fixture
 def start(tmp_path):
     """Starts real stores: start("redis", *options)."""
-    stores = []
-
-    def starter(kind, *options, port=None):
-        store = KINDS[kind](tmp_path, port, *options)
-        stores.append(store)
-        return store.start()
-
-    yield starter
-    for store in stores:
-        store.stop()
+    with starter(tmp_path) as start:
+        yield start
 
 
 @pytest.fixture
