@@ -45,6 +45,11 @@ private:
     sigset_t before_{};
 };
 
+// The same moment for all processes.
+std::uint64_t nanoseconds(Clock::time_point time) noexcept {
+    return static_cast<std::uint64_t>(std::chrono::nanoseconds(time.time_since_epoch()).count());
+}
+
 void count(StoreCounts::Count& what) noexcept {
     what.fetch_add(1, std::memory_order_relaxed);
 }
@@ -126,6 +131,8 @@ public:
     }
 
 private:
+    using State = StoreCounts::State;
+
     // A look-up that somebody waits for.
     struct Question {
         Question(std::string_view asked, Clock::time_point until) : key(asked), deadline(until) {}
@@ -244,7 +251,9 @@ private:
         note(answer, is_full ? storing_ : breaker_);
         if (answer.is_good()) {
             count(counts_->stored);
-            if (storing_.succeeded(Clock::now())) events_.emplace_back(StoreEvent::has_room, "");
+            storing_.succeeded(Clock::now());
+            if (changes(counts_->taking, counts_->taking_since, State::here) == State::away)
+                events_.emplace_back(StoreEvent::has_room, "");
         } else if (values_.size() < limits_.queue) {
             values_.push_front(std::move(value));
         } else {
@@ -266,7 +275,8 @@ private:
         lock.unlock();
         StoreAnswer answer = call();
         lock.lock();
-        took_ = Clock::now() - *std::exchange(busy_since_, std::nullopt);
+        began_ = *std::exchange(busy_since_, std::nullopt);
+        took_ = Clock::now() - began_;
         return answer;
     }
 
@@ -280,7 +290,8 @@ private:
             constexpr auto long_stuck = 1s;
             if (!concerned.failed(now, took_ > long_stuck)) return;
             if (&concerned == &storing_) {
-                events_.emplace_back(StoreEvent::full, answer.text);
+                if (changes(counts_->taking, counts_->taking_since, State::away))
+                    events_.emplace_back(StoreEvent::full, answer.text);
                 return;
             }
             for (const auto& question : questions_) {
@@ -288,16 +299,26 @@ private:
                 question->is_over.notify_one();
             }
             questions_.clear();
-            if (counts_->state.exchange(State::away) != State::away)
+            if (changes(counts_->state, counts_->state_since, State::away))
                 events_.emplace_back(StoreEvent::away, answer.text);
             return;
         }
         const bool is_back = breaker_.succeeded(now);
         if (is_back || std::exchange(was_lost_, false)) epoch_.fetch_add(1, std::memory_order_acq_rel);
         was_lost_ = false;
-        if (counts_->state.load(std::memory_order_relaxed) != State::here &&
-            counts_->state.exchange(State::here) == State::away)
+        if (changes(counts_->state, counts_->state_since, State::here) == State::away)
             events_.emplace_back(StoreEvent::back, "");
+    }
+
+    // What the last attempt says, to all processes: nothing new if it began before another one said something else.
+    // Returns what was known before, if that changes.
+    std::optional<State> changes(std::atomic<State>& what, StoreCounts::Count& since, State to) noexcept {
+        if (what.load(std::memory_order_relaxed) == to) return std::nullopt;
+        if (nanoseconds(began_) < since.load(std::memory_order_relaxed)) return std::nullopt;
+        const State before = what.exchange(to);
+        if (before == to) return std::nullopt;
+        since.store(nanoseconds(Clock::now()), std::memory_order_relaxed);
+        return before;
     }
 
     // Tells what happened, without the lock.
@@ -312,8 +333,6 @@ private:
         }
         lock.lock();
     }
-
-    using State = StoreCounts::State;
 
     std::mutex mutex_;
     std::unique_ptr<StoreClient> client_;  // the thread's
@@ -338,7 +357,8 @@ private:
     Breaker breaker_;                              // for the store as such
     Breaker storing_;                              // for a store that answers, but refuses values
     std::optional<Clock::time_point> busy_since_;  // the beginning of the attempt that is being made
-    Clock::duration took_{};                       // the last one
+    Clock::time_point began_;                      // the last one that ended
+    Clock::duration took_{};                       // the same
     std::string last_key_;                         // that it was asked about
     bool was_lost_ = false;                        // the connection, since the last success
     std::vector<std::pair<StoreEvent, std::string>> events_;

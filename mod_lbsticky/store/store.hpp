@@ -23,16 +23,21 @@ struct StoreCounts {
     static_assert(Count::is_always_lock_free && std::atomic<State>::is_always_lock_free,
                   "processes cannot share an atomic with a lock");
 
-    Count hits;                // look-ups that were answered with a value
-    Count misses;              // that were answered: there is none
-    Count unanswered;          // that were asked in vain, or not answered in time
-    Count remembered;          // not asked: it was a miss a moment ago
-    Count capped;              // not asked: there were too many in this second
-    Count while_away;          // not asked: the store is away
-    Count stored;              // values that the store took, or had
-    Count dropped;             // values it was never given: there were too many, or their life was over
-    Count failures;            // of any attempt, whoever waited for it
-    std::atomic<State> state;  // what the process knows that heard last of a change
+    Count hits;        // look-ups that were answered with a value
+    Count misses;      // that were answered: there is none
+    Count unanswered;  // that were asked in vain, or not answered in time
+    Count remembered;  // not asked: it was a miss a moment ago
+    Count capped;      // not asked: there were too many in this second
+    Count while_away;  // not asked: the store is away
+    Count stored;      // values that the store took, or had
+    Count dropped;     // values it was never given: there were too many, or their life was over
+    Count failures;    // of any attempt, whoever waited for it
+    // What the process knows that heard last of a change, and since when, in nanoseconds of the steady clock: of the
+    // store, and of whether it takes values.
+    std::atomic<State> state;
+    std::atomic<State> taking;
+    Count state_since;
+    Count taking_since;
 };
 
 // Told once each, by one of all processes that share counts.

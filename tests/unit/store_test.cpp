@@ -247,6 +247,20 @@ TEST_CASE("of several processes one tells", "[store]") {
     CHECK(other->epoch() == 1);
 }
 
+TEST_CASE("of several processes one tells of a store that is full", "[store]") {
+    Fixture fixture;
+    fixture.script->refuses_values = true;
+    const auto one = fixture.make(patient());
+    const auto other = fixture.make(patient());
+    one->put("one", "value", 60s, false);
+    other->put("other", "value", 60s, false);
+    while (fixture.counts.failures < 8) std::this_thread::sleep_for(1ms);
+    CHECK(fixture.is_told({StoreEvent::full}));
+    fixture.script->set(&Script::refuses_values, false);
+    CHECK(fixture.script->wait_for([&] { return fixture.script->values.size() == 2; }));
+    CHECK(fixture.is_told({StoreEvent::full, StoreEvent::has_room}));
+}
+
 TEST_CASE("many threads may ask and put at once", "[store]") {
     Fixture fixture;
     StoreLimits limits = patient();
