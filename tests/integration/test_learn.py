@@ -369,7 +369,8 @@ def test_an_id_that_nobody_knows_is_placed_by_hashing_and_then_stays_whoever_is_
 
 def test_sessions_stay_where_a_member_is_added_in_the_manager(httpd, backends):
     members = backends(3)
-    server = httpd(cluster(*with_routes(members[:2]), settings="lbmethod=sticky growth=1", more=OFF + LEARN), processes=3)
+    server = httpd(cluster(*with_routes(members[:2]), settings="lbmethod=sticky growth=1", more=OFF + LEARN),
+                   processes=3)
     give(server, members[:2], 2, "abc")
     before = homes(server)
     server.manager("mycluster", b_wyes="1", b_nwrkr=members[2].url)
@@ -631,8 +632,8 @@ def test_with_nofailover_a_session_whose_member_cannot_serve_is_refused_and_come
 def test_with_nofailover_an_id_that_nobody_has_served_is_not_refused(httpd, backends):
     """A member that does not answer has no session of an id that nobody knows."""
     members = backends(3)
-    server = httpd(cluster(*with_routes(members, "retry=0"), settings="lbmethod=sticky nofailover=On", more=OFF + LEARN),
-                   expected=BACKEND_IS_DOWN + NOBODY_CAN_SERVE)
+    server = httpd(cluster(*with_routes(members, "retry=0"), settings="lbmethod=sticky nofailover=On",
+                           more=OFF + LEARN), expected=BACKEND_IS_DOWN + NOBODY_CAN_SERVE)
     members[0].stop()
     for _ in range(2):
         assert {asked(server, id)[0] for id in MADE_UP} == {2, 3}
