@@ -915,7 +915,9 @@ def test_html_xml_json_metrics_and_mod_status_tell_the_same_numbers(httpd, backe
     panel = re.sub("<[^>]*>", "", server.manager_page())
     assert ("Learned sessions: 8 of 8 in the table, until they are idle for 1 h; 2 evicted, "
             "1 not learned for want of room\n") in panel
-    assert "learned" in server.curl("/server-status").body.lower()
+    page = re.search("lbmethod sticky.*", server.curl("/server-status").body, re.DOTALL)[0]
+    cells = dict(zip(re.findall("<th>(.*?)</th>", page), re.findall("<td>(.*?)</td>", page), strict=True))
+    assert (cells["Balancer"], cells["Learned sessions"]) == ("mycluster", "8")
     lines = server.curl("/server-status?auto").body
     assert "StickyBalancer[0]Learned: 1\n" in lines
     assert "StickyBalancer[0]LearnedSessions: 8\nStickyBalancer[0]LearnedEvicted: 2\n" in lines

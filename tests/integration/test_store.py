@@ -471,8 +471,8 @@ ALLOWED = 30   # ms
 
 
 def work(servers, until, at_least=0.8):
-    """Threads make sessions, and ask for them and for ids that nobody knows, at all the servers in turn. The longest that
-    a request took at each server, in ms."""
+    """Threads make sessions, and ask for them and for ids that nobody knows, at all the servers in turn. How long the
+    longest request took at each server, in ms."""
     begun = time.monotonic()
     longest = [0.0] * len(servers)
 
