@@ -171,10 +171,12 @@ def test_a_member_that_gives_the_same_id_each_time_keeps_its_session(httpd, back
 
 def test_ids_are_told_apart_by_their_names_and_in_each_letter(httpd, backends):
     members = backends(2)
-    server = httpd(cluster(*with_routes(members), more=f"{OFF}{LEARN}LBStickySession header:X-Session route=learn\n"))
+    server = httpd(cluster(*with_routes(members),
+                           more=f"{OFF}{LEARN}LBStickySession header:X-Session other route=learn\n"))
     give(server, members, 1, "abc")
     give(server, members, 2, "abc", place=InHeader)
     assert (asked(server, "abc"), asked(server, "abc", InHeader)) == ((1, "learned"), (2, "learned"))
+    assert server.curl(cookie="other=abc").affinity == "hash"
     assert [asked(server, id)[1] for id in ("Abc", "ab", "abcd", "sid=abc")] == ["hash"] * 4
 
 
@@ -465,6 +467,16 @@ def test_a_known_route_in_the_id_wins_over_what_was_learned(httpd, backends, pla
     assert asked(server, "abc.node1", place) == (1, "route")
     assert asked(server, "def.node3", place) == (3, "route")
     assert asked(server, "abc", place) == (2, "learned")
+
+
+def test_a_route_wins_over_what_was_learned_before_any_member_had_it(httpd, backends):
+    members = backends(3)
+    lines = with_routes(members)
+    server = httpd(cluster(*lines[:2], more=OFF + LEARN))
+    give(server, members[:2], 2, "abc.node3", "def.node4")
+    assert (asked(server, "abc.node3"), asked(server, "def.node4")) == ((2, "learned"), (2, "learned"))
+    restart(server, cluster(*lines, more=OFF + LEARN))
+    assert (asked(server, "abc.node3"), asked(server, "def.node4")) == ((3, "route"), (2, "learned"))
 
 
 @pytest.mark.parametrize("sent", ["sid=unknown; sid=abc", "sid=abc; sid=unknown", 'a=1; sid="abc"; b=2',
