@@ -1,4 +1,4 @@
-// What a worker does over time: the requests it is serving, the sessions that are alive on it.
+// What a worker does over time: the requests it is serving, the sessions that are alive on it, what became of it.
 #pragma once
 
 #include <atomic>
@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "core/distinct_count.hpp"
+#include "core/lifecycle.hpp"
 
 namespace lbsticky {
 
@@ -74,6 +75,10 @@ public:
     std::atomic<std::uint64_t>& last_sticky() noexcept { return last_sticky_; }
     const std::atomic<std::uint64_t>& last_sticky() const noexcept { return last_sticky_; }
 
+    // What became of it, and since when.
+    Lifecycle& life() noexcept { return life_; }
+    const Lifecycle& life() const noexcept { return life_; }
+
 private:
     // Two full slices and the current one count.
     static constexpr std::uint32_t slice_at(std::uint32_t now) noexcept {
@@ -89,6 +94,7 @@ private:
     std::atomic<std::uint64_t> owner_;
     std::atomic<std::uint64_t> last_sticky_;
     std::atomic<std::uint64_t> estimated_;  // the second of the estimate in the upper half, sessions in the lower
+    Lifecycle life_;
     alignas(64) DistinctCount sessions_;
 };
 

@@ -75,7 +75,8 @@ std::string duration(std::uint64_t seconds) {
 std::string last_sticky(const WorkerReport& worker) {
     const auto age = worker.sticky_age;
     if (worker.status.draining)
-        return age ? "draining: no sticky request for " + duration(*age) : "draining: no sticky request ever";
+        return "draining" + (worker.draining_age ? " for " + duration(*worker.draining_age) : std::string()) +
+               ": no sticky request " + (age ? "for " + duration(*age) : "ever");
     return age ? duration(*age) + " ago" : "never";
 }
 
@@ -218,6 +219,7 @@ std::string panel_xml(const BalancerReport& balancer) {
                                std::to_string(worker.counts.requests[i]) + "</httpd:requests>");
         add(in_member, element("moved_away", worker.counts.moved_away));
         if (worker.sticky_age) add(in_member, element("last_sticky_request_age", *worker.sticky_age));
+        if (worker.draining_age) add(in_member, element("draining_seconds", *worker.draining_age));
         add(in_balancer, "</httpd:member>");
     }
     return text + "\n      </httpd:sticky>";

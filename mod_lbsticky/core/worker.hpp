@@ -9,6 +9,9 @@
 
 namespace lbsticky {
 
+// A time, since 1970, or a length of time.
+using Milliseconds = std::uint64_t;
+
 // What httpd's status says of a worker.
 struct Status {
     bool usable = true;     // initialised; not disabled, stopped, in error, or unhealthy

@@ -28,6 +28,10 @@ inline std::string_view view(const char* text) noexcept {
     return text ? std::string_view(text) : std::string_view();
 }
 
+inline std::uint64_t milliseconds(apr_time_t time) noexcept {
+    return static_cast<std::uint64_t>(time / 1000);
+}
+
 // A worker's URL. From 2.4.53 on, httpd 2.4 cuts it short in `name` and has it whole in `name_ex`. Earlier versions
 // have only `name`; in 2.5 that is long enough.
 inline const char* url_of(const proxy_worker_shared& worker) noexcept {

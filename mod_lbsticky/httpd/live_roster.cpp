@@ -8,6 +8,13 @@
 namespace lbsticky {
 namespace {
 
+// How often this server was started, before this time: a graceful restart is a start.
+std::uint16_t starts_before() noexcept {
+    int generation = 0;
+    ap_mpm_query(AP_MPMQ_GENERATION, &generation);
+    return static_cast<std::uint16_t>(generation);
+}
+
 // With no more members out of service, each request sees at once that one can serve again. Any number would do that is
 // small beside the cost of a request.
 constexpr std::size_t looked_at_per_request = 8;
@@ -28,22 +35,28 @@ unsigned status_of(const proxy_worker& worker) noexcept {
     return __atomic_load_n(&worker.s->status, __ATOMIC_RELAXED) & deciding;
 }
 
+Status status_in(unsigned bits) noexcept {
+    const auto has = [bits](unsigned some) { return (bits & some) != 0; };
+    Status status;
+    status.usable = has(PROXY_WORKER_INITIALIZED) && !has(PROXY_WORKER_NOT_USABLE_BITMAP);
+    status.draining = has(PROXY_WORKER_DRAIN);
+    status.disabled = has(PROXY_WORKER_DISABLED);
+    status.stopped = has(PROXY_WORKER_STOPPED);
+    status.in_error = has(PROXY_WORKER_IN_ERROR);
+    status.unhealthy = has(PROXY_WORKER_HC_FAIL);
+    status.standby = has(PROXY_WORKER_HOT_STANDBY);
+    status.spare = has(PROXY_WORKER_HOT_SPARE);
+    return status;
+}
+
 Worker reading_of(const proxy_worker& worker, unsigned status) {
-    const auto has = [status](unsigned bits) { return (status & bits) != 0; };
     Worker reading;
+    static_cast<Status&>(reading) = status_in(status);
     reading.url = url_of(*worker.s);
     reading.route = worker.s->route;
     reading.redirect = worker.s->redirect;
     reading.factor = static_cast<std::uint32_t>(std::max(worker.s->lbfactor, 1));
     reading.lbset = worker.s->lbset;
-    reading.usable = has(PROXY_WORKER_INITIALIZED) && !has(PROXY_WORKER_NOT_USABLE_BITMAP);
-    reading.draining = has(PROXY_WORKER_DRAIN);
-    reading.disabled = has(PROXY_WORKER_DISABLED);
-    reading.stopped = has(PROXY_WORKER_STOPPED);
-    reading.in_error = has(PROXY_WORKER_IN_ERROR);
-    reading.unhealthy = has(PROXY_WORKER_HC_FAIL);
-    reading.standby = has(PROXY_WORKER_HOT_STANDBY);
-    reading.spare = has(PROXY_WORKER_HOT_SPARE);
     return reading;
 }
 
@@ -61,6 +74,9 @@ bool by_slot(const proxy_worker* a, const proxy_worker* b) noexcept {
 }
 
 }  // namespace
+
+LiveRoster::LiveRoster(proxy_balancer& balancer, const SharedMemory& memory, WorkerIds* ids) noexcept
+    : balancer_(balancer), shared_(*memory.state), activities_(memory.activities), ids_(ids), start_(starts_before()) {}
 
 Roster& LiveRoster::current(apr_time_t now, server_rec* server) {
     const bool current = roster_ && generation_ == shared_.generation().load(std::memory_order_acquire) &&
@@ -103,6 +119,7 @@ Roster& LiveRoster::read_again(server_rec* server) {
             statuses.push_back(status_of(*workers[i]));
             readings.push_back(reading_of(*workers[i], statuses.back()));
             readings.back().activity = activity_of(slot, readings.back().url);
+            note(*workers[i], readings.back().activity);
             if (ids_) readings.back().ids = ids_->of(readings.back());
             if (!readings.back().usable || readings.back().draining) out_of_service.push_back(i);
         }
@@ -115,6 +132,23 @@ Roster& LiveRoster::read_again(server_rec* server) {
     }
     generation_ = generation;
     return *roster_;
+}
+
+void LiveRoster::begin() noexcept {
+    const Milliseconds now = milliseconds(apr_time_now());
+    for (int i = 0; i < balancer_.workers->nelts; ++i) {
+        const proxy_worker& worker = *APR_ARRAY_IDX(balancer_.workers, i, proxy_worker*);
+        Activity* activity = activity_of(static_cast<std::size_t>(worker.s->index), url_of(*worker.s));
+        // Children initialize workers.
+        const Status status = status_in(status_of(worker) | PROXY_WORKER_INITIALIZED);
+        if (activity) activity->life().begin(status, start_, now, start_ == 0 ? 0 : now);
+    }
+}
+
+// The one place where a change of a worker's status is noticed, whoever changed it.
+void LiveRoster::note(const proxy_worker& worker, Activity* activity) const noexcept {
+    if (!activity) return;
+    activity->life().see([&worker] { return status_in(status_of(worker)); }, start_, milliseconds(apr_time_now()));
 }
 
 Activity* LiveRoster::activity_of(std::size_t slot, std::string_view url) const noexcept {

@@ -25,8 +25,11 @@ namespace lbsticky {
 class LiveRoster {
 public:
     // Reads nothing yet. `ids` says what clients know a worker by; null: they know none. All must outlive it.
-    LiveRoster(proxy_balancer& balancer, const SharedMemory& memory, WorkerIds* ids) noexcept
-        : balancer_(balancer), shared_(*memory.state), activities_(memory.activities), ids_(ids) {}
+    LiveRoster(proxy_balancer& balancer, const SharedMemory& memory, WorkerIds* ids) noexcept;
+
+    // Notes how the workers are that the configuration has: with the server's first start none of them comes into
+    // service, with a later one those that others have served without. For the post_config hook.
+    void begin() noexcept;
 
     // The roster to choose from, for a request that came at `now`. O(1) unless something changed; then it costs what
     // read_again() does, with the same server. Throws std::bad_alloc, std::length_error.
@@ -53,11 +56,13 @@ public:
 private:
     bool somebody_may_be_back() noexcept;
     Activity* activity_of(std::size_t slot, std::string_view url) const noexcept;
+    void note(const proxy_worker& worker, Activity* activity) const noexcept;
 
     proxy_balancer& balancer_;
     SharedState& shared_;
     std::span<Activity* const> activities_;
     WorkerIds* ids_;
+    std::uint16_t start_;  // starts of the server before this one
     std::unique_ptr<Roster> roster_;
     std::vector<proxy_worker*> workers_;       // by index of the roster: in the order of their slots
     std::vector<unsigned> statuses_;           // their deciding bits as the roster was built from them

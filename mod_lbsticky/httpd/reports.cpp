@@ -29,6 +29,8 @@ void add_activity(WorkerReport& line, const Activity& activity, apr_time_t now) 
     line.sessions = activity.sessions(static_cast<std::uint32_t>(apr_time_sec(now)));
     if (const auto last = static_cast<apr_time_t>(activity.last_sticky().load(std::memory_order_relaxed)))
         line.sticky_age = static_cast<std::uint64_t>(apr_time_sec(std::max<apr_time_t>(now - last, 0)));
+    if (const Milliseconds since = activity.life().draining_since())
+        line.draining_age = (std::max(milliseconds(now), since) - since) / 1000;
 }
 
 // A virtual host's name, and the port of its ServerName or else of its <VirtualHost>; <VirtualHost *> has none.

@@ -83,6 +83,11 @@ lbsticky_sessions{balancer="shop",worker="http://10.0.0.3:8080"} 0
 lbsticky_last_sticky_request_age_seconds{balancer="shop",worker="http://10.0.0.1:8080"} 3
 lbsticky_last_sticky_request_age_seconds{balancer="shop",worker="http://10.0.0.2:8080"} 125
 lbsticky_last_sticky_request_age_seconds{balancer="shop",worker="http://10.0.0.3:8080"} +Inf
+# HELP lbsticky_draining_seconds Time since a worker began to drain; 0 if it is not draining.
+# TYPE lbsticky_draining_seconds gauge
+lbsticky_draining_seconds{balancer="shop",worker="http://10.0.0.1:8080"} 0
+lbsticky_draining_seconds{balancer="shop",worker="http://10.0.0.2:8080"} 300
+lbsticky_draining_seconds{balancer="shop",worker="http://10.0.0.3:8080"} 0
 # HELP lbsticky_worker_busy Requests that a worker is serving now, as mod_proxy counts them.
 # TYPE lbsticky_worker_busy gauge
 lbsticky_worker_busy{balancer="shop",worker="http://10.0.0.1:8080"} 4
@@ -167,6 +172,9 @@ lbsticky_sessions{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\""} 
 # HELP lbsticky_last_sticky_request_age_seconds Time since the last request of a session that belongs to the worker; +Inf if there was none.
 # TYPE lbsticky_last_sticky_request_age_seconds gauge
 lbsticky_last_sticky_request_age_seconds{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\""} +Inf
+# HELP lbsticky_draining_seconds Time since a worker began to drain; 0 if it is not draining.
+# TYPE lbsticky_draining_seconds gauge
+lbsticky_draining_seconds{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\""} 0
 # HELP lbsticky_worker_busy Requests that a worker is serving now, as mod_proxy counts them.
 # TYPE lbsticky_worker_busy gauge
 lbsticky_worker_busy{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\""} 0
@@ -205,9 +213,9 @@ TEST_CASE("the state of balancers as JSON, whatever their names are", "[metrics]
     "unknown_routes": 41,
     "gone": {"requests": {"cookie": 0, "route": 1, "hash": 0, "new": 2, "failover": 0, "overload": 1}, "moved_away": 5},
     "workers": [
-      {"url": "http://10.0.0.1:8080", "route": "node1", "status": ["usable"], "weight_ratio": 0.75, "requests": {"cookie": 10, "route": 20, "hash": 30, "new": 40, "failover": 50, "overload": 60}, "moved_away": 6, "busy": 4, "in_flight": 5, "sessions": 1234, "last_sticky_request_age_seconds": 3},
-      {"url": "http://10.0.0.2:8080", "route": "node2", "status": ["usable", "draining"], "weight_ratio": 0, "requests": {"cookie": 1, "route": 2, "hash": 3, "new": 10, "failover": 5, "overload": 0}, "moved_away": 0, "busy": 0, "in_flight": 0, "sessions": 1, "last_sticky_request_age_seconds": 125},
-      {"url": "http://10.0.0.3:8080", "route": "", "status": ["usable", "standby", "spare"], "weight_ratio": 0.25, "requests": {"cookie": 0, "route": 0, "hash": 0, "new": 0, "failover": 0, "overload": 0}, "moved_away": 0, "busy": 0, "in_flight": 0, "sessions": 0, "last_sticky_request_age_seconds": null}
+      {"url": "http://10.0.0.1:8080", "route": "node1", "status": ["usable"], "weight_ratio": 0.75, "requests": {"cookie": 10, "route": 20, "hash": 30, "new": 40, "failover": 50, "overload": 60}, "moved_away": 6, "busy": 4, "in_flight": 5, "sessions": 1234, "last_sticky_request_age_seconds": 3, "draining_seconds": null},
+      {"url": "http://10.0.0.2:8080", "route": "node2", "status": ["usable", "draining"], "weight_ratio": 0, "requests": {"cookie": 1, "route": 2, "hash": 3, "new": 10, "failover": 5, "overload": 0}, "moved_away": 0, "busy": 0, "in_flight": 0, "sessions": 1, "last_sticky_request_age_seconds": 125, "draining_seconds": 300},
+      {"url": "http://10.0.0.3:8080", "route": "", "status": ["usable", "standby", "spare"], "weight_ratio": 0.25, "requests": {"cookie": 0, "route": 0, "hash": 0, "new": 0, "failover": 0, "overload": 0}, "moved_away": 0, "busy": 0, "in_flight": 0, "sessions": 0, "last_sticky_request_age_seconds": null, "draining_seconds": null}
     ]
   },
   {
@@ -226,7 +234,7 @@ TEST_CASE("the state of balancers as JSON, whatever their names are", "[metrics]
     "unknown_routes": 0,
     "gone": {"requests": {"cookie": 0, "route": 0, "hash": 0, "new": 0, "failover": 0, "overload": 0}, "moved_away": 0},
     "workers": [
-      {"url": "http://<u>'\"", "route": "</table>�", "status": ["draining", "in_error"], "weight_ratio": 0, "requests": {"cookie": 0, "route": 0, "hash": 0, "new": 0, "failover": 0, "overload": 0}, "moved_away": 0, "busy": 0, "in_flight": 0, "sessions": 0, "last_sticky_request_age_seconds": null}
+      {"url": "http://<u>'\"", "route": "</table>�", "status": ["draining", "in_error"], "weight_ratio": 0, "requests": {"cookie": 0, "route": 0, "hash": 0, "new": 0, "failover": 0, "overload": 0}, "moved_away": 0, "busy": 0, "in_flight": 0, "sessions": 0, "last_sticky_request_age_seconds": null, "draining_seconds": null}
     ]
   }
 ]}

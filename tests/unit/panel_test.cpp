@@ -23,7 +23,7 @@ TEST_CASE("the panel of a balancer", "[panel]") {
 <thead><tr><th scope=col>Member<th scope=col>Status<th scope=col>Route<th scope=col>Cookie value<th scope=col>Share by weight<th scope=col>Share of new sessions<th scope=col>In flight<th scope=col>Sessions<th scope=col>cookie<th scope=col>route<th scope=col>hash<th scope=col>new<th scope=col>failover<th scope=col>overload<th scope=col>Moved away<th scope=col>Last sticky request</tr></thead>
 <tbody>
 <tr><th scope=row>http://10.0.0.1:8080<td>usable<td>node1<td>.node1<td><i style=--w:75.0%></i>75.0%<td><i style=--w:80.0%></i>80.0%<td>5<td>1234<td>10<td>20<td>30<td>40<td>50<td>60<td>6<td>3 s ago</tr>
-<tr><th scope=row>http://10.0.0.2:8080<td>usable draining<td>node2<td>.node2<td><i style=--w:0.0%></i>0.0%<td><i style=--w:20.0%></i>20.0%<td>0<td>1<td>1<td>2<td>3<td>10<td>5<td>0<td>0<td>draining: no sticky request for 2 min</tr>
+<tr><th scope=row>http://10.0.0.2:8080<td>usable draining<td>node2<td>.node2<td><i style=--w:0.0%></i>0.0%<td><i style=--w:20.0%></i>20.0%<td>0<td>1<td>1<td>2<td>3<td>10<td>5<td>0<td>0<td>draining for 5 min: no sticky request for 2 min</tr>
 <tr><th scope=row>http://10.0.0.3:8080<td>usable standby spare<td><td>.0123456789abcdef<td><i style=--w:25.0%></i>25.0%<td><i style=--w:0.0%></i>0.0%<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>never</tr>
 </tbody></table>
 </div>
@@ -102,6 +102,7 @@ TEST_CASE("the panel of a balancer in XML", "[panel]") {
             <httpd:requests affinity='overload'>0</httpd:requests>
             <httpd:moved_away>0</httpd:moved_away>
             <httpd:last_sticky_request_age>125</httpd:last_sticky_request_age>
+            <httpd:draining_seconds>300</httpd:draining_seconds>
         </httpd:member>
         <httpd:member>
             <httpd:name>http://10.0.0.3:8080</httpd:name>

@@ -42,6 +42,7 @@ inline BalancerReport shop() {
     two.factor = 100;
     two.sessions = 1;
     two.sticky_age = 125;
+    two.draining_age = 300;
     two.counts = {{1, 2, 3, 10, 5, 0}, 0};
     balancer.add(two);
 
