@@ -108,7 +108,7 @@ std::pair<std::optional<std::size_t>, Affinity> decided(const Claims& claims, co
         if (const auto found = named_by_request(roster, choice, anyone); found.first) return found;
         if (rules.nofailover) return {std::nullopt, Affinity::refused};
     } else if (session.id.empty() || !rules.hash) {
-        const Placed placed = place(rules.placement, rules.limits.for_new_sessions(), roster, tickets, claims.time);
+        const Placed placed = place(rules.placement, rules.limits.for_new_sessions(), roster, tickets, claims.now);
         choice.other = placed.other;
         return {placed.worker, Affinity::fresh};
     }

@@ -38,7 +38,7 @@ struct RequestText {
     std::string_view url;          // as the client sent it: path and query
     std::string_view proxied_url;  // as it goes to a member: rules may have put a session id into it
     std::string_view client_address;
-    std::uint32_t time = 0;               // when it came, in seconds
+    Milliseconds now = 0;                 // when it came
     const OtherPlaces* others = nullptr;  // asked for what is configured to stand there; null: nothing does
 };
 
@@ -70,7 +70,7 @@ struct Claims {
     FewValues sessions;                // the values of that name, none of them empty: of a parameter one
     FewValues cookies;                 // the values of the balancer's own cookie
     std::string_view client_address;   // stands for the id where a worker is named without one
-    std::uint32_t time = 0;            // when the request came, in seconds
+    Milliseconds now = 0;              // when the request came
 };
 
 // Reads a request: of the session names the first that is present, the parameter in the URL (that which goes to a

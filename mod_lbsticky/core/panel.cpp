@@ -228,7 +228,8 @@ std::string panel_xml(const BalancerReport& balancer) {
 std::string status_html(std::span<const BalancerReport> balancers) {
     std::string text = "<hr />\n<h2>Session persistence (lbmethod sticky)</h2>\n<table border='0'><tr>";
     const Words behind{
-        "In flight", "Sessions", "Refused", "Cookies given", "Cookies not understood", "Cookies of older secrets"};
+        "In flight", "Sessions",  "Refused", "Cookies given", "Cookies not understood", "Cookies of older secrets",
+        "Draining",  "Recovering"};
     for (const auto column : with_affinities({"Balancer"}, behind)) text.append("<th>").append(column).append("</th>");
     text += "</tr>\n";
     for (const BalancerReport& balancer : balancers) {
@@ -241,6 +242,8 @@ std::string status_html(std::span<const BalancerReport> balancers) {
         cell(balancer.cookies_issued);
         cell(balancer.cookies_unknown);
         cell(balancer.cookies_outdated);
+        cell(balancer.members_that_are(&Status::draining));
+        cell(balancer.members_that_are(&Status::recovering));
         text += "</tr>\n";
     }
     return text + "</table>\n";
@@ -268,6 +271,8 @@ std::string status_lines(std::span<const BalancerReport> balancers) {
         line("CookiesIssued", std::to_string(balancer.cookies_issued));
         line("CookiesUnknown", std::to_string(balancer.cookies_unknown));
         line("CookiesOutdated", std::to_string(balancer.cookies_outdated));
+        line("Draining", std::to_string(balancer.members_that_are(&Status::draining)));
+        line("Recovering", std::to_string(balancer.members_that_are(&Status::recovering)));
     }
     return text;
 }

@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "core/activity.hpp"
 #include "core/route_id.hpp"
 
 namespace lbsticky {
@@ -65,11 +66,15 @@ std::vector<std::uint32_t> factors(const std::vector<Worker>& workers, const std
 
 }  // namespace
 
-Roster::Roster(std::vector<Worker> workers)
+Roster::Roster(std::vector<Worker> workers, SlowStart slow_start)
     : workers_(at_most_65535(std::move(workers))),
+      slow_start_(slow_start),
       by_route_(workers_.size()),
       by_id_(number_of_ids(workers_)),
       eligible_(who_is_eligible(workers_, false)) {
+    const auto recovering = std::count_if(eligible_.begin(), eligible_.end(),
+                                          [this](std::uint16_t index) { return workers_[index].recovering; });
+    holds_back_ = recovering > 0 && static_cast<std::size_t>(recovering) < eligible_.size();
     for (const auto index : eligible_) hash_.add(route_id(workers_[index]), workers_[index].factor);
     if (std::any_of(workers_.begin(), workers_.end(), [](const Worker& worker) { return worker.failing(); })) {
         homes_ = who_is_eligible(workers_, true);
@@ -92,9 +97,18 @@ Roster::Roster(std::vector<Worker> workers)
     }
 }
 
-std::optional<std::size_t> Roster::by_rotation(Tickets& tickets) {
+std::optional<Roster::Turn> Roster::draw(Tickets& tickets, Milliseconds now) {
     if (eligible_.empty()) return std::nullopt;
-    return eligible_[rotation().pick(tickets.draw())];
+    const Rotation& order = rotation();
+    // In a cycle there is a turn of somebody who is not held back, unless other processes draw it each time.
+    for (std::size_t left = order.cycle();; --left) {
+        const std::uint64_t ticket = tickets.draw();
+        const std::size_t worker = eligible_[order.pick(ticket)];
+        if (!is_held_back(worker) || left == 0) return Turn{worker, ticket};
+        Activity* activity = workers_[worker].activity;
+        if (!activity || activity->thinning(tickets.sequence()).takes(part_of_share(worker, now)))
+            return Turn{worker, ticket};
+    }
 }
 
 std::optional<std::size_t> Roster::by_hash(std::string_view key) {

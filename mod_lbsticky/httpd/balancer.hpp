@@ -25,7 +25,8 @@ struct Balancer {
           cookie_end{attributes_text(cookie.attributes, false), attributes_text(cookie.attributes, true)},
           appends(settings.appends()),
           worker_ids(secrets()),
-          roster(the_httpds, memory, cookie_name.empty() && !appends ? nullptr : &worker_ids) {}
+          roster(the_httpds, memory, cookie_name.empty() && !appends ? nullptr : &worker_ids,
+                 settings.slow_start.value_or(SlowStart{})) {}
 
     Balancer(const Balancer&) = delete;
     Balancer& operator=(const Balancer&) = delete;

@@ -60,7 +60,7 @@ Claims claims_of(request_rec* r, const Rules& rules, std::string_view cookies) n
     text.cookies = cookies;
     text.url = view(r->unparsed_uri);
     text.client_address = view(r->useragent_ip);
-    text.time = static_cast<std::uint32_t>(apr_time_sec(r->request_time));
+    text.now = milliseconds(r->request_time);
     if (const auto filename = view(r->filename); filename.starts_with(proxy)) {
         text.proxied_url = filename.substr(proxy.size());
         // The query stands apart; most often it is the client's, and found there.
@@ -78,7 +78,8 @@ void decide(Decision& decision, Balancer& own, const Claims& claims, const Rules
     if (!own.is_intact()) throw std::runtime_error("its shared memory is missing or damaged");
 
     decision.begins_session = can_begin_session(r);
-    Tickets tickets(decision.begins_session ? own.shared.tickets() : own.shared.tickets_without_session());
+    Tickets tickets =
+        decision.begins_session ? Tickets(own.shared.tickets(), 0) : Tickets(own.shared.tickets_without_session(), 1);
     LiveRoster& live = own.roster;
     const bool waits = own.httpds.s->timeout > 0;
     Roster* roster = &live.current(r->request_time, r->server);

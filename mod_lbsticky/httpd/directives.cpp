@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "core/duration.hpp"
 #include "httpd/guard.hpp"
 #include "httpd/mod_proxy_functions.hpp"
 #include "httpd/pool.hpp"
@@ -257,6 +258,37 @@ const char* set_limits(cmd_parms* cmd, void* section, const char* arguments) noe
     });
 }
 
+// A percentage, from 1% to 100%; nothing if it is none of these.
+std::optional<std::uint32_t> parse_percent(std::string_view text) noexcept {
+    std::uint32_t percent = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), percent);
+    if (error != std::errc() || text.substr(static_cast<std::size_t>(end - text.data())) != "%" || percent < 1 ||
+        percent > 100)
+        return std::nullopt;
+    return percent;
+}
+
+const char* set_slow_start(cmd_parms* cmd, void* section, const char* duration, const char* from) noexcept {
+    auto& setting = static_cast<Settings*>(section)->slow_start;
+    if (const char* refusal = refuse_place(cmd, setting.has_value())) return refusal;
+    return run_parser(cmd, [&]() -> std::optional<std::string> {
+        SlowStart slow_start;
+        const auto length = parse_duration(duration);
+        if (!length || *length > SlowStart::longest)
+            return "'" + std::string(duration) +
+                   "' is not allowed: seconds, or a number with ms, s, m, h or d, at most 7d; 0: none";
+        slow_start.duration = *length;
+        if (from) {
+            const std::string_view argument(from);
+            const auto percent = argument.starts_with("from=") ? parse_percent(argument.substr(5)) : std::nullopt;
+            if (!percent) return "'" + std::string(from) + "' is not allowed: from=N%, N being a number from 1 to 100";
+            slow_start.from = *percent;
+        }
+        setting = slow_start;
+        return std::nullopt;
+    });
+}
+
 // To httpd the directives may stand anywhere: refuse_place() says better where they may not.
 constexpr int anywhere = RSRC_CONF | ACCESS_CONF;
 
@@ -285,6 +317,10 @@ const command_rec directives[] = {
         "LBStickyLimit", any_function(set_limits), nullptr, anywhere,
         "requests in flight, per load factor of 1, from which on a member is full: new=N for new sessions, "
         "all=N for all requests"),
+    AP_INIT_TAKE12(
+        "LBStickySlowStart", any_function(set_slow_start), nullptr, anywhere,
+        "how long a member that comes into service gets only a part of its share of new sessions, which grows "
+        "from from=N% (10%) to all of it"),
     {},
 };
 
@@ -305,6 +341,7 @@ Settings Settings::merged_with(const Settings& over) const {
     if (over.secrets) merged.secrets = over.secrets;
     if (over.placement) merged.placement = over.placement;
     if (over.limits) merged.limits = over.limits;
+    if (over.slow_start) merged.slow_start = over.slow_start;
     return merged;
 }
 

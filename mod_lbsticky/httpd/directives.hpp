@@ -37,8 +37,11 @@ struct Settings {
     std::optional<std::vector<std::string>> secrets;        // LBStickySecretFile
     std::optional<Placement> placement;                     // LBStickyPlace
     std::optional<Limits> limits;                           // LBStickyLimit
+    std::optional<SlowStart> slow_start;                    // LBStickySlowStart
 
-    bool any() const noexcept { return session_names || hash || cookie || secrets || placement || limits; }
+    bool any() const noexcept {
+        return session_names || hash || cookie || secrets || placement || limits || slow_start;
+    }
 
     // These settings, replaced by those that `over` has.
     Settings merged_with(const Settings& over) const;

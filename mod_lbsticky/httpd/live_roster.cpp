@@ -75,12 +75,18 @@ bool by_slot(const proxy_worker* a, const proxy_worker* b) noexcept {
 
 }  // namespace
 
-LiveRoster::LiveRoster(proxy_balancer& balancer, const SharedMemory& memory, WorkerIds* ids) noexcept
-    : balancer_(balancer), shared_(*memory.state), activities_(memory.activities), ids_(ids), start_(starts_before()) {}
+LiveRoster::LiveRoster(proxy_balancer& balancer, const SharedMemory& memory, WorkerIds* ids,
+                       SlowStart slow_start) noexcept
+    : balancer_(balancer),
+      shared_(*memory.state),
+      activities_(memory.activities),
+      ids_(ids),
+      slow_start_(slow_start),
+      start_(starts_before()) {}
 
 Roster& LiveRoster::current(apr_time_t now, server_rec* server) {
     const bool current = roster_ && generation_ == shared_.generation().load(std::memory_order_acquire) &&
-                         workers_.size() == static_cast<std::size_t>(balancer_.workers->nelts) &&
+                         workers_.size() == static_cast<std::size_t>(balancer_.workers->nelts) && now < holds_until_ &&
                          now - compared_ < compared_after && compared_ - now < set_back &&
                          (out_of_service_.empty() || !somebody_may_be_back());
     if (current) return *roster_;
@@ -100,12 +106,17 @@ Roster& LiveRoster::read_again(server_rec* server) {
         workers.push_back(APR_ARRAY_IDX(balancer_.workers, i, proxy_worker*));
     std::sort(workers.begin(), workers.end(), by_slot);
 
+    const Milliseconds now = milliseconds(apr_time_now());
     bool same = roster_ && workers == workers_;
     for (std::size_t i = 0; i < workers.size(); ++i) {
         const unsigned status = status_of(*workers[i]);
         if (server && (status & PROXY_WORKER_IN_ERROR) && !(status & PROXY_WORKER_DRAIN))
             mod_proxy.retry_worker("BALANCER", workers[i], server);
         same = same && status_of(*workers[i]) == statuses_[i] && still_reads(*workers[i], roster_->workers()[i]);
+        if (slow_start_.duration > 0 && same) {
+            const Worker& reading = roster_->workers()[i];
+            same = reading.in_service_since == recovering_since(reading.activity, now);
+        }
     }
     if (!same) {
         std::vector<Worker> readings;
@@ -113,6 +124,7 @@ Roster& LiveRoster::read_again(server_rec* server) {
         std::vector<unsigned> statuses;
         statuses.reserve(workers.size());
         std::vector<std::size_t> out_of_service;
+        holds_until_ = INT64_MAX;
         for (std::size_t i = 0; i < workers.size(); ++i) {
             const auto slot = static_cast<std::size_t>(workers[i]->s->index);
             shared_.claim(slot, url_of(*workers[i]->s));
@@ -120,10 +132,15 @@ Roster& LiveRoster::read_again(server_rec* server) {
             readings.push_back(reading_of(*workers[i], statuses.back()));
             readings.back().activity = activity_of(slot, readings.back().url);
             note(*workers[i], readings.back().activity);
+            if (const Milliseconds since = recovering_since(readings.back().activity, now)) {
+                readings.back().recovering = true;
+                readings.back().in_service_since = since;
+                holds_until_ = std::min(holds_until_, microseconds(since + slow_start_.duration));
+            }
             if (ids_) readings.back().ids = ids_->of(readings.back());
             if (!readings.back().usable || readings.back().draining) out_of_service.push_back(i);
         }
-        roster_ = std::make_unique<Roster>(std::move(readings));
+        roster_ = std::make_unique<Roster>(std::move(readings), slow_start_);
         workers_.swap(workers);
         statuses_ = std::move(statuses);
         out_of_service_ = std::move(out_of_service);
@@ -149,6 +166,13 @@ void LiveRoster::begin() noexcept {
 void LiveRoster::note(const proxy_worker& worker, Activity* activity) const noexcept {
     if (!activity) return;
     activity->life().see([&worker] { return status_in(status_of(worker)); }, start_, milliseconds(apr_time_now()));
+}
+
+// 0: it is not recovering.
+Milliseconds LiveRoster::recovering_since(const Activity* activity, Milliseconds now) const noexcept {
+    if (slow_start_.duration == 0 || !activity) return 0;
+    const Milliseconds since = activity->life().in_service_since();
+    return now < since + slow_start_.duration ? since : 0;
 }
 
 Activity* LiveRoster::activity_of(std::size_t slot, std::string_view url) const noexcept {
@@ -181,7 +205,7 @@ std::unique_ptr<Roster> LiveRoster::without(std::span<const proxy_worker* const>
         readings[i].in_error = true;
         different = true;
     }
-    return different ? std::make_unique<Roster>(std::move(readings)) : nullptr;
+    return different ? std::make_unique<Roster>(std::move(readings), slow_start_) : nullptr;
 }
 
 bool LiveRoster::somebody_may_be_back() noexcept {

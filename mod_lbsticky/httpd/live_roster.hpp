@@ -25,7 +25,7 @@ namespace lbsticky {
 class LiveRoster {
 public:
     // Reads nothing yet. `ids` says what clients know a worker by; null: they know none. All must outlive it.
-    LiveRoster(proxy_balancer& balancer, const SharedMemory& memory, WorkerIds* ids) noexcept;
+    LiveRoster(proxy_balancer& balancer, const SharedMemory& memory, WorkerIds* ids, SlowStart slow_start) noexcept;
 
     // Notes how the workers are that the configuration has: with the server's first start none of them comes into
     // service, with a later one those that others have served without. For the post_config hook.
@@ -57,11 +57,13 @@ private:
     bool somebody_may_be_back() noexcept;
     Activity* activity_of(std::size_t slot, std::string_view url) const noexcept;
     void note(const proxy_worker& worker, Activity* activity) const noexcept;
+    Milliseconds recovering_since(const Activity* activity, Milliseconds now) const noexcept;
 
     proxy_balancer& balancer_;
     SharedState& shared_;
     std::span<Activity* const> activities_;
     WorkerIds* ids_;
+    SlowStart slow_start_;
     std::uint16_t start_;  // starts of the server before this one
     std::unique_ptr<Roster> roster_;
     std::vector<proxy_worker*> workers_;       // by index of the roster: in the order of their slots
@@ -71,6 +73,7 @@ private:
     std::size_t next_to_look_at_ = 0;          // in out_of_service_
     std::uint64_t generation_ = 0;
     apr_time_t compared_ = 0;
+    apr_time_t holds_until_ = INT64_MAX;  // when somebody has recovered, if nothing else happens
 };
 
 }  // namespace lbsticky

@@ -90,6 +90,8 @@ BalancerReport read_report(proxy_balancer& balancer, server_rec* server) {
         entry.busy = worker.s->busy;
         entry.factor = reading.factor;
         entry.in_rotation = in_rotation[i];
+        entry.status.recovering = entry.in_rotation && roster.is_held_back(i);
+        entry.part_of_share = static_cast<std::uint32_t>(roster.part_of_share(i, milliseconds(now)) * 1000 >> 32);
         const auto slot = static_cast<std::size_t>(worker.s->index);
         if (const WorkerTally* tally = shared.tally(slot)) {
             entry.counts = counts_of(*tally);

@@ -28,6 +28,8 @@ ProxyPass /server-status !
 THOUSAND = [f"http://10.0.{number // 250}.{number % 250 + 1}:8080 route=node{number}" for number in range(1000)]
 PANEL = re.compile(r"<div class='lbsticky'>\n.*?</table>\n</div>\n", re.DOTALL)
 XML_PANEL = re.compile(r"  <httpd:sticky>.*?</httpd:sticky>\n    ", re.DOTALL)
+# Of which mod_status tells how many members have them.
+STATES = ["draining", "recovering"]
 TAG = "{http://httpd.apache.org}"
 
 
@@ -434,11 +436,13 @@ def test_html_xml_json_metrics_and_mod_status_tell_the_same_numbers(site):
     sums = [sums_in(report).get(affinity, 0) for affinity in affinities]
     sums += [0, sum(alive)]  # in flight, sessions
     sums += [report[key] for key in ("refused", "cookies_issued", "cookies_unknown", "cookies_outdated")]
+    sums += [sum(word in worker["status"] for worker in report["workers"]) for word in STATES]
     status = server.curl("/server-status").body
     assert "<tr><td>mycluster</td>" + "".join(f"<td>{number}</td>" for number in sums) + "</tr>" in status
     lines = re.findall(r"^StickyBalancer\[0\](\w+): (.*)$", server.curl("/server-status?auto").body, re.MULTILINE)
     assert lines == list(zip(["Name", "Cookie", "Route", "Hash", "New", "Failover", "Overload", "InFlight", "Sessions",
-                              "Refused", "CookiesIssued", "CookiesUnknown", "CookiesOutdated"], ["mycluster", *map(str, sums)], strict=True))
+                              "Refused", "CookiesIssued", "CookiesUnknown", "CookiesOutdated",
+                                   *(word.capitalize() for word in STATES)], ["mycluster", *map(str, sums)], strict=True))
 
 
 def test_without_its_own_elements_the_xml_is_that_of_stock_httpd_byte_for_byte(httpd, backends):

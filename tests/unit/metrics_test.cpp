@@ -65,9 +65,9 @@ lbsticky_ids_too_long_total{balancer="shop"} 0
 lbsticky_unknown_routes_total{balancer="shop"} 41
 # HELP lbsticky_weight_ratio Share of the new sessions that a worker is to get, by load factor.
 # TYPE lbsticky_weight_ratio gauge
-lbsticky_weight_ratio{balancer="shop",worker="http://10.0.0.1:8080"} 0.75
+lbsticky_weight_ratio{balancer="shop",worker="http://10.0.0.1:8080"} 0.923077
 lbsticky_weight_ratio{balancer="shop",worker="http://10.0.0.2:8080"} 0
-lbsticky_weight_ratio{balancer="shop",worker="http://10.0.0.3:8080"} 0.25
+lbsticky_weight_ratio{balancer="shop",worker="http://10.0.0.3:8080"} 0.0769231
 # HELP lbsticky_in_flight Requests that a worker is serving now, in all child processes.
 # TYPE lbsticky_in_flight gauge
 lbsticky_in_flight{balancer="shop",worker="http://10.0.0.1:8080"} 5
@@ -103,6 +103,7 @@ lbsticky_worker_status{balancer="shop",worker="http://10.0.0.1:8080",status="in_
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.1:8080",status="unhealthy"} 0
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.1:8080",status="standby"} 0
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.1:8080",status="spare"} 0
+lbsticky_worker_status{balancer="shop",worker="http://10.0.0.1:8080",status="recovering"} 0
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.2:8080",status="usable"} 1
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.2:8080",status="draining"} 1
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.2:8080",status="disabled"} 0
@@ -111,6 +112,7 @@ lbsticky_worker_status{balancer="shop",worker="http://10.0.0.2:8080",status="in_
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.2:8080",status="unhealthy"} 0
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.2:8080",status="standby"} 0
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.2:8080",status="spare"} 0
+lbsticky_worker_status{balancer="shop",worker="http://10.0.0.2:8080",status="recovering"} 0
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.3:8080",status="usable"} 1
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.3:8080",status="draining"} 0
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.3:8080",status="disabled"} 0
@@ -119,6 +121,7 @@ lbsticky_worker_status{balancer="shop",worker="http://10.0.0.3:8080",status="in_
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.3:8080",status="unhealthy"} 0
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.3:8080",status="standby"} 1
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.3:8080",status="spare"} 1
+lbsticky_worker_status{balancer="shop",worker="http://10.0.0.3:8080",status="recovering"} 1
 # HELP lbsticky_worker_info Route of a worker.
 # TYPE lbsticky_worker_info gauge
 lbsticky_worker_info{balancer="shop",worker="http://10.0.0.1:8080",route="node1"} 1
@@ -188,6 +191,7 @@ lbsticky_worker_status{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'
 lbsticky_worker_status{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",status="unhealthy"} 0
 lbsticky_worker_status{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",status="standby"} 0
 lbsticky_worker_status{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",status="spare"} 0
+lbsticky_worker_status{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",status="recovering"} 0
 # HELP lbsticky_worker Route of a worker.
 # TYPE lbsticky_worker info
 lbsticky_worker_info{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",route="</table>�"} 1
@@ -213,9 +217,9 @@ TEST_CASE("the state of balancers as JSON, whatever their names are", "[metrics]
     "unknown_routes": 41,
     "gone": {"requests": {"cookie": 0, "route": 1, "hash": 0, "new": 2, "failover": 0, "overload": 1}, "moved_away": 5},
     "workers": [
-      {"url": "http://10.0.0.1:8080", "route": "node1", "status": ["usable"], "weight_ratio": 0.75, "requests": {"cookie": 10, "route": 20, "hash": 30, "new": 40, "failover": 50, "overload": 60}, "moved_away": 6, "busy": 4, "in_flight": 5, "sessions": 1234, "last_sticky_request_age_seconds": 3, "draining_seconds": null},
+      {"url": "http://10.0.0.1:8080", "route": "node1", "status": ["usable"], "weight_ratio": 0.923077, "requests": {"cookie": 10, "route": 20, "hash": 30, "new": 40, "failover": 50, "overload": 60}, "moved_away": 6, "busy": 4, "in_flight": 5, "sessions": 1234, "last_sticky_request_age_seconds": 3, "draining_seconds": null},
       {"url": "http://10.0.0.2:8080", "route": "node2", "status": ["usable", "draining"], "weight_ratio": 0, "requests": {"cookie": 1, "route": 2, "hash": 3, "new": 10, "failover": 5, "overload": 0}, "moved_away": 0, "busy": 0, "in_flight": 0, "sessions": 1, "last_sticky_request_age_seconds": 125, "draining_seconds": 300},
-      {"url": "http://10.0.0.3:8080", "route": "", "status": ["usable", "standby", "spare"], "weight_ratio": 0.25, "requests": {"cookie": 0, "route": 0, "hash": 0, "new": 0, "failover": 0, "overload": 0}, "moved_away": 0, "busy": 0, "in_flight": 0, "sessions": 0, "last_sticky_request_age_seconds": null, "draining_seconds": null}
+      {"url": "http://10.0.0.3:8080", "route": "", "status": ["usable", "standby", "spare", "recovering"], "weight_ratio": 0.0769231, "requests": {"cookie": 0, "route": 0, "hash": 0, "new": 0, "failover": 0, "overload": 0}, "moved_away": 0, "busy": 0, "in_flight": 0, "sessions": 0, "last_sticky_request_age_seconds": null, "draining_seconds": null}
     ]
   },
   {

@@ -52,6 +52,8 @@ inline BalancerReport shop() {
     three.status.standby = three.status.spare = true;
     three.factor = 100;
     three.in_rotation = true;
+    three.status.recovering = true;
+    three.part_of_share = 250;
     balancer.add(three);
     return balancer;
 }
