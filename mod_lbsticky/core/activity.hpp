@@ -9,6 +9,7 @@
 
 #include "core/distinct_count.hpp"
 #include "core/lifecycle.hpp"
+#include "core/probe.hpp"
 #include "core/slow_start.hpp"
 
 namespace lbsticky {
@@ -73,6 +74,10 @@ public:
     // A new session was placed here, whose requests are still to come.
     void session_placed() noexcept { estimated_.fetch_add(1, std::memory_order_relaxed); }
 
+    // Whether it is tried, by one request, if its error is over.
+    Probe& probe() noexcept { return probe_; }
+    const Probe& probe() const noexcept { return probe_; }
+
     // Thins out its turns in that sequence of tickets, as long as it is recovering.
     Thinning& thinning(std::size_t sequence) noexcept { return thinnings_[sequence]; }
 
@@ -100,6 +105,7 @@ private:
     std::atomic<std::uint64_t> last_sticky_;
     std::atomic<std::uint64_t> estimated_;  // the second of the estimate in the upper half, sessions in the lower
     Lifecycle life_;
+    Probe probe_;
     std::array<Thinning, 2> thinnings_;  // for each sequence of tickets
     alignas(64) DistinctCount sessions_;
 };

@@ -228,8 +228,8 @@ std::string panel_xml(const BalancerReport& balancer) {
 std::string status_html(std::span<const BalancerReport> balancers) {
     std::string text = "<hr />\n<h2>Session persistence (lbmethod sticky)</h2>\n<table border='0'><tr>";
     const Words behind{
-        "In flight", "Sessions",  "Refused", "Cookies given", "Cookies not understood", "Cookies of older secrets",
-        "Draining",  "Recovering"};
+        "In flight", "Sessions",   "Refused", "Cookies given", "Cookies not understood", "Cookies of older secrets",
+        "Draining",  "Recovering", "Probing"};
     for (const auto column : with_affinities({"Balancer"}, behind)) text.append("<th>").append(column).append("</th>");
     text += "</tr>\n";
     for (const BalancerReport& balancer : balancers) {
@@ -244,6 +244,7 @@ std::string status_html(std::span<const BalancerReport> balancers) {
         cell(balancer.cookies_outdated);
         cell(balancer.members_that_are(&Status::draining));
         cell(balancer.members_that_are(&Status::recovering));
+        cell(balancer.members_that_are(&Status::probing));
         text += "</tr>\n";
     }
     return text + "</table>\n";
@@ -273,6 +274,7 @@ std::string status_lines(std::span<const BalancerReport> balancers) {
         line("CookiesOutdated", std::to_string(balancer.cookies_outdated));
         line("Draining", std::to_string(balancer.members_that_are(&Status::draining)));
         line("Recovering", std::to_string(balancer.members_that_are(&Status::recovering)));
+        line("Probing", std::to_string(balancer.members_that_are(&Status::probing)));
     }
     return text;
 }

@@ -124,6 +124,26 @@ std::optional<std::size_t> Roster::home_of(std::string_view key) {
     return homes_[*place];
 }
 
+void Roster::set_due(std::size_t worker) {
+    if (is_due(worker)) return;
+    if (due_.empty()) due_.resize(workers_.size());
+    if (std::find(homes_.begin(), homes_.end(), worker) != homes_.end())
+        due_eligible_.push_back(static_cast<std::uint16_t>(worker));
+    due_[worker] = true;
+}
+
+void Roster::unset_due(std::size_t worker) noexcept {
+    if (!is_due(worker)) return;
+    due_[worker] = false;
+    std::erase(due_eligible_, worker);
+    if (std::find(due_.begin(), due_.end(), true) == due_.end()) due_.clear();
+}
+
+void Roster::unset_all_due() noexcept {
+    due_.clear();
+    due_eligible_.clear();
+}
+
 void Roster::build_rotation() {
     rotation_.emplace(factors(workers_, eligible_));
 }

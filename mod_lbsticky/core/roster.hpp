@@ -77,6 +77,24 @@ public:
         return turn->worker;
     }
 
+    // Whether the worker serves a request that names it: it is usable, or due.
+    bool serves(std::size_t worker) const noexcept { return workers_[worker].usable || is_due(worker); }
+
+    // Due are workers that are in error, but which the request that is next to choose them may try; the roster itself
+    // never changes for it. Other rosters of the same workers have none.
+    bool is_due(std::size_t worker) const noexcept { return !due_.empty() && is_in_due(worker); }
+
+    // A due worker that would be eligible if it were not in error: one that a new session may try. O(1).
+    std::optional<std::size_t> due_for_new_session() const noexcept {
+        if (due_eligible_.empty()) return std::nullopt;
+        return due_eligible_.back();
+    }
+
+    // Says that a worker is due, or not any more; that none is. O(workers). Throws std::bad_alloc.
+    void set_due(std::size_t worker);
+    void unset_due(std::size_t worker) noexcept;
+    void unset_all_due() noexcept;
+
     // Whether the worker is recovering, and gets less than its share for that: not where all who are eligible are.
     bool is_held_back(std::size_t worker) const noexcept { return holds_back_ && workers_[worker].recovering; }
 
@@ -114,6 +132,7 @@ public:
 
 private:
     void build_rotation();
+    bool is_in_due(std::size_t worker) const noexcept { return due_[worker]; }
 
     std::vector<Worker> workers_;
     SlowStart slow_start_;
@@ -127,6 +146,8 @@ private:
     // Those who would be eligible if none were failing. Empty where they are the eligible ones.
     std::vector<std::uint16_t> homes_;
     ConsistentHash home_hash_;
+    std::vector<bool> due_;  // by worker; empty: nobody is
+    std::vector<std::uint16_t> due_eligible_;
 };
 
 }  // namespace lbsticky

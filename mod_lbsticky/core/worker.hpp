@@ -23,6 +23,7 @@ struct Status {
     bool standby = false;     // serves when nobody else of its set can
     bool spare = false;       // stands in, one for one, for workers of its set that cannot serve
     bool recovering = false;  // came into service a while ago, and is to have a part of its share (LBStickySlowStart)
+    bool probing = false;     // in error still, but for one request that tries it
 
     // Whether a failure, and nothing else, keeps it from serving.
     bool failing() const noexcept { return !usable && (in_error || unhealthy) && !disabled && !stopped; }
@@ -36,15 +37,16 @@ struct StatusWord {
 };
 
 // The word for each flag, in the order in which they are shown.
-inline constexpr std::array<StatusWord, 9> status_words{{{"usable", &Status::usable},
-                                                         {"draining", &Status::draining},
-                                                         {"disabled", &Status::disabled},
-                                                         {"stopped", &Status::stopped},
-                                                         {"in_error", &Status::in_error},
-                                                         {"unhealthy", &Status::unhealthy},
-                                                         {"standby", &Status::standby},
-                                                         {"spare", &Status::spare},
-                                                         {"recovering", &Status::recovering}}};
+inline constexpr std::array<StatusWord, 10> status_words{{{"usable", &Status::usable},
+                                                          {"draining", &Status::draining},
+                                                          {"disabled", &Status::disabled},
+                                                          {"stopped", &Status::stopped},
+                                                          {"in_error", &Status::in_error},
+                                                          {"unhealthy", &Status::unhealthy},
+                                                          {"standby", &Status::standby},
+                                                          {"spare", &Status::spare},
+                                                          {"recovering", &Status::recovering},
+                                                          {"probing", &Status::probing}}};
 
 class Activity;
 

@@ -83,6 +83,9 @@ void decide(Decision& decision, Balancer& own, const Claims& claims, const Rules
     LiveRoster& live = own.roster;
     const bool waits = own.httpds.s->timeout > 0;
     Roster* roster = &live.current(r->request_time, r->server);
+    // Who has waited for one worker in vain tries no other.
+    const bool may_try = failed.empty();
+    if (!may_try) roster->unset_all_due();
     // From a roster without the failed workers; where that leaves nobody and mod_proxy_balancer waits for somebody
     // (timeout=), from all: one of them may be back.
     const auto chosen = [&] {
@@ -95,12 +98,22 @@ void decide(Decision& decision, Balancer& own, const Claims& claims, const Rules
     };
     Choice choice = chosen();
     // This first: it lets the workers that were looked at try again if it is time.
-    const bool still_true = live.still_true(choice, r->server);
+    const bool still_true = live.still_true(choice, r->server, may_try);
     const bool nobody_serves = !choice.worker && choice.affinity != Affinity::refused;
     if (!still_true || nobody_serves) {
         // A second reading is as good as any: what differs then changed in between.
         roster = &live.read_again(r->server);
+        if (!may_try && !(nobody_serves && waits)) roster->unset_all_due();
         choice = chosen();
+    }
+    while (choice.worker && roster->is_due(*choice.worker)) {
+        decision.trial = live.try_worker(*choice.worker, r);
+        if (decision.trial.is_under_way()) break;
+        choice = chosen();  // another request was faster
+    }
+    if (!choice.worker && choice.affinity != Affinity::refused && live.let_all_try()) {
+        choice = chosen();
+        roster->unset_all_due();
     }
 
     decision.balancer = &own;

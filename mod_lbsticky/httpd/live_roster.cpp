@@ -30,9 +30,16 @@ constexpr apr_time_t set_back = apr_time_from_sec(60);
 constexpr unsigned deciding = PROXY_WORKER_INITIALIZED | PROXY_WORKER_NOT_USABLE_BITMAP | PROXY_WORKER_DRAIN |
                               PROXY_WORKER_HOT_SPARE | PROXY_WORKER_HOT_STANDBY | PROXY_WORKER_IGNORE_ERRORS;
 
-unsigned status_of(const proxy_worker& worker) noexcept {
-    // By the compilers' own function: libc++ has std::atomic_ref from version 19 on.
-    return __atomic_load_n(&worker.s->status, __ATOMIC_RELAXED) & deciding;
+// As httpd has it. By the compilers' own function: libc++ has std::atomic_ref from version 19 on.
+unsigned bits_of(const proxy_worker& worker) noexcept {
+    return __atomic_load_n(&worker.s->status, __ATOMIC_ACQUIRE) & deciding;
+}
+
+// As it is to everybody but the one request that tries it. In this order: a trial begins before the error is taken
+// away, and ends after it is there again.
+unsigned status_of(const proxy_worker& worker, const Activity* activity) noexcept {
+    const unsigned bits = bits_of(worker);
+    return activity && activity->probe().is_under_way() ? bits | PROXY_WORKER_IN_ERROR : bits;
 }
 
 Status status_in(unsigned bits) noexcept {
@@ -109,14 +116,13 @@ Roster& LiveRoster::read_again(server_rec* server) {
     const Milliseconds now = milliseconds(apr_time_now());
     bool same = roster_ && workers == workers_;
     for (std::size_t i = 0; i < workers.size(); ++i) {
-        const unsigned status = status_of(*workers[i]);
-        if (server && (status & PROXY_WORKER_IN_ERROR) && !(status & PROXY_WORKER_DRAIN))
-            mod_proxy.retry_worker("BALANCER", workers[i], server);
-        same = same && status_of(*workers[i]) == statuses_[i] && still_reads(*workers[i], roster_->workers()[i]);
-        if (slow_start_.duration > 0 && same) {
-            const Worker& reading = roster_->workers()[i];
-            same = reading.in_service_since == recovering_since(reading.activity, now);
-        }
+        const unsigned bits = bits_of(*workers[i]);
+        if (server && (bits & PROXY_WORKER_IN_ERROR) && !(bits & PROXY_WORKER_DRAIN)) let_back(*workers[i], server);
+        if (!same) continue;
+        const Worker& reading = roster_->workers()[i];
+        same = status_of(*workers[i], reading.activity) == statuses_[i] && still_reads(*workers[i], reading);
+        if (slow_start_.duration > 0 && reading.in_service_since != recovering_since(reading.activity, now))
+            same = false;
     }
     if (!same) {
         std::vector<Worker> readings;
@@ -128,9 +134,10 @@ Roster& LiveRoster::read_again(server_rec* server) {
         for (std::size_t i = 0; i < workers.size(); ++i) {
             const auto slot = static_cast<std::size_t>(workers[i]->s->index);
             shared_.claim(slot, url_of(*workers[i]->s));
-            statuses.push_back(status_of(*workers[i]));
+            Activity* activity = activity_of(slot, url_of(*workers[i]->s));
+            statuses.push_back(status_of(*workers[i], activity));
             readings.push_back(reading_of(*workers[i], statuses.back()));
-            readings.back().activity = activity_of(slot, readings.back().url);
+            readings.back().activity = activity;
             note(*workers[i], readings.back().activity);
             if (const Milliseconds since = recovering_since(readings.back().activity, now)) {
                 readings.back().recovering = true;
@@ -148,6 +155,9 @@ Roster& LiveRoster::read_again(server_rec* server) {
         workers.reserve(workers_.size());
     }
     generation_ = generation;
+    if (server)
+        for (const std::size_t index : out_of_service_)
+            if (!(bits_of(*workers_[index]) & PROXY_WORKER_DRAIN)) may_be_tried(index);
     return *roster_;
 }
 
@@ -157,7 +167,7 @@ void LiveRoster::begin() noexcept {
         const proxy_worker& worker = *APR_ARRAY_IDX(balancer_.workers, i, proxy_worker*);
         Activity* activity = activity_of(static_cast<std::size_t>(worker.s->index), url_of(*worker.s));
         // Children initialize workers.
-        const Status status = status_in(status_of(worker) | PROXY_WORKER_INITIALIZED);
+        const Status status = status_in(bits_of(worker) | PROXY_WORKER_INITIALIZED);
         if (activity) activity->life().begin(status, start_, now, start_ == 0 ? 0 : now);
     }
 }
@@ -165,7 +175,7 @@ void LiveRoster::begin() noexcept {
 // The one place where a change of a worker's status is noticed, whoever changed it.
 void LiveRoster::note(const proxy_worker& worker, Activity* activity) const noexcept {
     if (!activity) return;
-    activity->life().see([&worker] { return status_in(status_of(worker)); }, start_, milliseconds(apr_time_now()));
+    activity->life().see([&] { return status_in(status_of(worker, activity)); }, start_, milliseconds(apr_time_now()));
 }
 
 // 0: it is not recovering.
@@ -183,11 +193,42 @@ Activity* LiveRoster::activity_of(std::size_t slot, std::string_view url) const 
     return nullptr;
 }
 
-bool LiveRoster::still_true(const Choice& choice, server_rec* server) noexcept {
+void LiveRoster::let_back(proxy_worker& worker, server_rec* server) const noexcept {
+    Activity* activity = activity_of(static_cast<std::size_t>(worker.s->index), url_of(*worker.s));
+    if (comeback_of(worker, activity) == Comeback::whole) mod_proxy.retry_worker("BALANCER", &worker, server);
+}
+
+bool LiveRoster::may_be_tried(std::size_t index) {
+    if (comeback_of(*workers_[index], roster_->workers()[index].activity) != Comeback::by_one) return false;
+    roster_->set_due(index);
+    return true;
+}
+
+Trial LiveRoster::try_worker(std::size_t index, request_rec* r) noexcept {
+    roster_->unset_due(index);
+    return {balancer_, *workers_[index], *roster_->workers()[index].activity, r};
+}
+
+bool LiveRoster::let_all_try() {
+    bool any = false;
+    for (const std::size_t index : out_of_service_) {
+        const Activity* activity = roster_->workers()[index].activity;
+        const Status status = status_in(bits_of(*workers_[index]));
+        if (!activity || !activity->probe().is_under_way() || !status.usable || status.draining) continue;
+        roster_->set_due(index);
+        any = true;
+    }
+    return any;
+}
+
+bool LiveRoster::still_true(const Choice& choice, server_rec* server, bool may_try) {
     const auto check = [&](std::size_t index) {
-        if (status_of(*workers_[index]) & PROXY_WORKER_IN_ERROR)
-            mod_proxy.retry_worker("BALANCER", workers_[index], server);
-        return status_of(*workers_[index]) == statuses_[index];
+        Activity* activity = roster_->workers()[index].activity;
+        if (status_of(*workers_[index], activity) & PROXY_WORKER_IN_ERROR) {
+            let_back(*workers_[index], server);
+            if (may_try && !roster_->is_due(index) && may_be_tried(index)) return false;
+        }
+        return status_of(*workers_[index], activity) == statuses_[index];
     };
     const auto looked_at = choice.looked_at();
     for (const std::uint16_t index : looked_at)
@@ -208,19 +249,20 @@ std::unique_ptr<Roster> LiveRoster::without(std::span<const proxy_worker* const>
     return different ? std::make_unique<Roster>(std::move(readings), slow_start_) : nullptr;
 }
 
-bool LiveRoster::somebody_may_be_back() noexcept {
+bool LiveRoster::somebody_may_be_back() {
     for (std::size_t looks = std::min(looked_at_per_request, out_of_service_.size()); looks > 0; --looks) {
         const std::size_t index = out_of_service_[next_to_look_at_];
         next_to_look_at_ = (next_to_look_at_ + 1) % out_of_service_.size();
 
         const proxy_worker& worker = *workers_[index];
-        const unsigned status = status_of(worker);
-        if (status != statuses_[index]) return true;
-        // What ap_proxy_retry_worker() will see, for those that read_again() hands to it.
-        constexpr unsigned not_retried = PROXY_WORKER_STOPPED | PROXY_WORKER_DRAIN;
-        if ((status & PROXY_WORKER_IN_ERROR) && !(status & not_retried) &&
-            ((status & PROXY_WORKER_IGNORE_ERRORS) || apr_time_now() > worker.s->error_time + worker.s->retry))
-            return true;
+        Activity* activity = roster_->workers()[index].activity;
+        if (status_of(worker, activity) != statuses_[index]) return true;
+        if (bits_of(worker) & PROXY_WORKER_DRAIN) continue;
+        switch (comeback_of(worker, activity)) {
+            case Comeback::none: break;
+            case Comeback::whole: return true;
+            case Comeback::by_one: roster_->set_due(index); break;
+        }
     }
     return false;
 }

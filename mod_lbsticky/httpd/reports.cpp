@@ -97,6 +97,7 @@ BalancerReport read_report(proxy_balancer& balancer, server_rec* server) {
             entry.counts = counts_of(*tally);
             has_worker[slot] = true;
         }
+        entry.status.probing = reading.activity && reading.activity->probe().is_under_way();
         if (reading.activity) add_activity(entry, *reading.activity, now);
         report.add(std::move(entry));
     }

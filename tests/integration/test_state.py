@@ -29,7 +29,7 @@ THOUSAND = [f"http://10.0.{number // 250}.{number % 250 + 1}:8080 route=node{num
 PANEL = re.compile(r"<div class='lbsticky'>\n.*?</table>\n</div>\n", re.DOTALL)
 XML_PANEL = re.compile(r"  <httpd:sticky>.*?</httpd:sticky>\n    ", re.DOTALL)
 # Of which mod_status tells how many members have them.
-STATES = ["draining", "recovering"]
+STATES = ["draining", "recovering", "probing"]
 TAG = "{http://httpd.apache.org}"
 
 

@@ -104,6 +104,7 @@ lbsticky_worker_status{balancer="shop",worker="http://10.0.0.1:8080",status="unh
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.1:8080",status="standby"} 0
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.1:8080",status="spare"} 0
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.1:8080",status="recovering"} 0
+lbsticky_worker_status{balancer="shop",worker="http://10.0.0.1:8080",status="probing"} 0
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.2:8080",status="usable"} 1
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.2:8080",status="draining"} 1
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.2:8080",status="disabled"} 0
@@ -113,6 +114,7 @@ lbsticky_worker_status{balancer="shop",worker="http://10.0.0.2:8080",status="unh
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.2:8080",status="standby"} 0
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.2:8080",status="spare"} 0
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.2:8080",status="recovering"} 0
+lbsticky_worker_status{balancer="shop",worker="http://10.0.0.2:8080",status="probing"} 0
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.3:8080",status="usable"} 1
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.3:8080",status="draining"} 0
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.3:8080",status="disabled"} 0
@@ -122,6 +124,7 @@ lbsticky_worker_status{balancer="shop",worker="http://10.0.0.3:8080",status="unh
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.3:8080",status="standby"} 1
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.3:8080",status="spare"} 1
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.3:8080",status="recovering"} 1
+lbsticky_worker_status{balancer="shop",worker="http://10.0.0.3:8080",status="probing"} 0
 # HELP lbsticky_worker_info Route of a worker.
 # TYPE lbsticky_worker_info gauge
 lbsticky_worker_info{balancer="shop",worker="http://10.0.0.1:8080",route="node1"} 1
@@ -192,6 +195,7 @@ lbsticky_worker_status{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'
 lbsticky_worker_status{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",status="standby"} 0
 lbsticky_worker_status{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",status="spare"} 0
 lbsticky_worker_status{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",status="recovering"} 0
+lbsticky_worker_status{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",status="probing"} 1
 # HELP lbsticky_worker Route of a worker.
 # TYPE lbsticky_worker info
 lbsticky_worker_info{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",route="</table>�"} 1
@@ -238,7 +242,7 @@ TEST_CASE("the state of balancers as JSON, whatever their names are", "[metrics]
     "unknown_routes": 0,
     "gone": {"requests": {"cookie": 0, "route": 0, "hash": 0, "new": 0, "failover": 0, "overload": 0}, "moved_away": 0},
     "workers": [
-      {"url": "http://<u>'\"", "route": "</table>�", "status": ["draining", "in_error"], "weight_ratio": 0, "requests": {"cookie": 0, "route": 0, "hash": 0, "new": 0, "failover": 0, "overload": 0}, "moved_away": 0, "busy": 0, "in_flight": 0, "sessions": 0, "last_sticky_request_age_seconds": null, "draining_seconds": null}
+      {"url": "http://<u>'\"", "route": "</table>�", "status": ["draining", "in_error", "probing"], "weight_ratio": 0, "requests": {"cookie": 0, "route": 0, "hash": 0, "new": 0, "failover": 0, "overload": 0}, "moved_away": 0, "busy": 0, "in_flight": 0, "sessions": 0, "last_sticky_request_age_seconds": null, "draining_seconds": null}
     ]
   }
 ]}

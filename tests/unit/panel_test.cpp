@@ -43,7 +43,7 @@ TEST_CASE("nothing in a configuration can break out of the panel", "[panel]") {
 <table><caption>Requests of each member, by affinity</caption>
 <thead><tr><th scope=col>Member<th scope=col>Status<th scope=col>Route<th scope=col>Cookie value<th scope=col>Share by weight<th scope=col>Share of new sessions<th scope=col>In flight<th scope=col>Sessions<th scope=col>cookie<th scope=col>route<th scope=col>hash<th scope=col>new<th scope=col>failover<th scope=col>overload<th scope=col>Moved away<th scope=col>Last sticky request</tr></thead>
 <tbody>
-<tr><th scope=row>http://&lt;u&gt;&#39;&quot;<td>draining in_error<td>&lt;/table&gt;&#65533;<td>.&lt;/table&gt;<td><i style=--w:0.0%></i>0.0%<td><i style=--w:0.0%></i>0.0%<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>draining: no sticky request ever</tr>
+<tr><th scope=row>http://&lt;u&gt;&#39;&quot;<td>draining in_error probing<td>&lt;/table&gt;&#65533;<td>.&lt;/table&gt;<td><i style=--w:0.0%></i>0.0%<td><i style=--w:0.0%></i>0.0%<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>draining: no sticky request ever</tr>
 </tbody></table>
 </div>
 )");
@@ -143,7 +143,7 @@ TEST_CASE("nothing in a configuration can break out of the XML", "[panel]") {
         <httpd:unknown_routes>0</httpd:unknown_routes>
         <httpd:member>
             <httpd:name>http://&lt;u&gt;&#39;&quot;</httpd:name>
-            <httpd:status>draining in_error</httpd:status>
+            <httpd:status>draining in_error probing</httpd:status>
             <httpd:route>&lt;/table&gt;&#65533;</httpd:route>
             <httpd:cookie_value>.&lt;/table&gt;</httpd:cookie_value>
             <httpd:wanted>0.0%</httpd:wanted>
@@ -164,9 +164,9 @@ TEST_CASE("nothing in a configuration can break out of the XML", "[panel]") {
 TEST_CASE("a section of mod_status' page", "[panel]") {
     CHECK(status_html(std::vector{shop(), hostile()}) == R"(<hr />
 <h2>Session persistence (lbmethod sticky)</h2>
-<table border='0'><tr><th>Balancer</th><th>cookie</th><th>route</th><th>hash</th><th>new</th><th>failover</th><th>overload</th><th>In flight</th><th>Sessions</th><th>Refused</th><th>Cookies given</th><th>Cookies not understood</th><th>Cookies of older secrets</th><th>Draining</th><th>Recovering</th></tr>
-<tr><td>shop</td><td>11</td><td>23</td><td>33</td><td>52</td><td>55</td><td>61</td><td>5</td><td>1235</td><td>3</td><td>20</td><td>2</td><td>3</td><td>1</td><td>1</td></tr>
-<tr><td>&lt;b&gt;&quot;&#39;&amp;\&#65533; (&quot;&lt;i&gt;)</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>1</td><td>0</td></tr>
+<table border='0'><tr><th>Balancer</th><th>cookie</th><th>route</th><th>hash</th><th>new</th><th>failover</th><th>overload</th><th>In flight</th><th>Sessions</th><th>Refused</th><th>Cookies given</th><th>Cookies not understood</th><th>Cookies of older secrets</th><th>Draining</th><th>Recovering</th><th>Probing</th></tr>
+<tr><td>shop</td><td>11</td><td>23</td><td>33</td><td>52</td><td>55</td><td>61</td><td>5</td><td>1235</td><td>3</td><td>20</td><td>2</td><td>3</td><td>1</td><td>1</td><td>0</td></tr>
+<tr><td>&lt;b&gt;&quot;&#39;&amp;\&#65533; (&quot;&lt;i&gt;)</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>1</td><td>0</td><td>1</td></tr>
 </table>
 )");
 }
@@ -187,6 +187,7 @@ StickyBalancer[0]CookiesUnknown: 2
 StickyBalancer[0]CookiesOutdated: 3
 StickyBalancer[0]Draining: 1
 StickyBalancer[0]Recovering: 1
+StickyBalancer[0]Probing: 0
 StickyBalancer[1]Name: <b>\"'&\\\n (\"<i>)
 StickyBalancer[1]Cookie: 0
 StickyBalancer[1]Route: 0
@@ -202,6 +203,7 @@ StickyBalancer[1]CookiesUnknown: 0
 StickyBalancer[1]CookiesOutdated: 0
 StickyBalancer[1]Draining: 1
 StickyBalancer[1]Recovering: 0
+StickyBalancer[1]Probing: 1
 )");
 }
 

@@ -73,7 +73,7 @@ inline BalancerReport hostile() {
     worker.route = "</table>\xE9";
     worker.cookie = ".</table>";
     worker.status.usable = false;
-    worker.status.draining = worker.status.in_error = true;
+    worker.status.draining = worker.status.in_error = worker.status.probing = true;
     worker.factor = 100;
     balancer.add(worker);
     return balancer;
