@@ -1,12 +1,16 @@
-// What a worker does over time: the requests it is serving, the sessions that are alive on it.
+// What a worker does over time: the requests it is serving, the sessions that are alive on it, what became of it.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
 
 #include "core/distinct_count.hpp"
+#include "core/lifecycle.hpp"
+#include "core/probe.hpp"
+#include "core/slow_start.hpp"
 
 namespace lbsticky {
 
@@ -71,9 +75,20 @@ public:
     // A new session was placed here, whose requests are still to come.
     void session_placed() noexcept { estimated_.fetch_add(1, std::memory_order_relaxed); }
 
+    // Whether it is tried, by one request, if its error is over.
+    Probe& probe() noexcept { return probe_; }
+    const Probe& probe() const noexcept { return probe_; }
+
+    // Thins out its turns in that sequence of tickets, as long as it is recovering.
+    Thinning& thinning(std::size_t sequence) noexcept { return thinnings_[sequence]; }
+
     // When the last request came of a session that belongs to the worker, in the caller's clock; 0: never.
     std::atomic<std::uint64_t>& last_sticky() noexcept { return last_sticky_; }
     const std::atomic<std::uint64_t>& last_sticky() const noexcept { return last_sticky_; }
+
+    // What became of it, and since when.
+    Lifecycle& life() noexcept { return life_; }
+    const Lifecycle& life() const noexcept { return life_; }
 
 private:
     // Two full slices and the current one count.
@@ -90,6 +105,9 @@ private:
     std::atomic<std::uint64_t> owner_;
     std::atomic<std::uint64_t> last_sticky_;
     std::atomic<std::uint64_t> estimated_;  // the second of the estimate in the upper half, sessions in the lower
+    Lifecycle life_;
+    Probe probe_;
+    std::array<Thinning, 2> thinnings_;  // for each sequence of tickets
     alignas(64) DistinctCount sessions_;
 };
 

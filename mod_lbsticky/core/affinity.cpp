@@ -17,7 +17,7 @@ template <typename May>
 std::optional<std::size_t> serving(const Roster& roster, std::size_t named, Choice* choice, May may) noexcept {
     for (std::optional<std::size_t> worker = named; worker; worker = roster.same_route(*worker)) {
         if (choice) choice->look_at(*worker);
-        if (roster.workers()[*worker].usable && may(*worker)) return worker;
+        if (roster.serves(*worker) && may(*worker)) return worker;
     }
     return std::nullopt;
 }
@@ -113,7 +113,8 @@ std::pair<std::optional<std::size_t>, Affinity> decided(const Claims& claims, co
         if (const auto found = named_by_request(roster, choice, anyone); found.first) return found;
         if (rules.nofailover) return {std::nullopt, Affinity::refused};
     } else if (session.id.empty() || !rules.hash) {
-        const Placed placed = place(rules.placement, rules.limits.for_new_sessions(), roster, tickets, claims.time);
+        if (const auto due = roster.due_for_new_session()) return {due, Affinity::fresh};
+        const Placed placed = place(rules.placement, rules.limits.for_new_sessions(), roster, tickets, claims.now);
         choice.other = placed.other;
         return {placed.worker, Affinity::fresh};
     }
@@ -121,7 +122,7 @@ std::pair<std::optional<std::size_t>, Affinity> decided(const Claims& claims, co
     const Key key(claims, rules, session);
     if (!is_known) {
         const auto home = roster.home_of(key.text());
-        if (!home || roster.workers()[*home].usable) return {home, Affinity::hash};
+        if (!home || roster.serves(*home)) return {home, Affinity::hash};
         choice.home = home;
         choice.look_at(*home);
     }

@@ -57,7 +57,7 @@ void read_session(const RequestText& request, const Rules& rules, Claims& claims
 Claims read_claims(const RequestText& request, const Rules& rules) noexcept {
     Claims claims;
     claims.client_address = request.client_address;
-    claims.time = request.time;
+    claims.now = request.now;
     read_session(request, rules, claims);
     if (rules.cookie_name.empty()) return claims;
     CookieReader cookies(request.cookies, rules.cookie_name);

@@ -40,7 +40,7 @@ struct RequestText {
     std::string_view url;          // as the client sent it: path and query
     std::string_view proxied_url;  // as it goes to a member: rules may have put a session id into it
     std::string_view client_address;
-    std::uint32_t time = 0;               // when it came, in seconds
+    Milliseconds now = 0;                 // when it came
     const OtherPlaces* others = nullptr;  // asked for what is configured to stand there; null: nothing does
 };
 
@@ -69,11 +69,11 @@ struct Claims {
     const SessionName* from = nullptr;  // the configured name under which a session id was found; null: there is none
     std::string_view session_name;      // the part of it that has it: the cookie, the parameter, header:…
     FewValues sessions;                 // the values of that name, none of them empty: of a parameter one
-    std::optional<std::uint64_t>
-        learned;                      // where a session with one of them is remembered to be: Roster::find_by_hash()
+    // Where a session with one of them is remembered to be: Roster::find_by_hash().
+    std::optional<std::uint64_t> learned;
     FewValues cookies;                // the values of the balancer's own cookie
     std::string_view client_address;  // stands for the id where a worker is named without one
-    std::uint32_t time = 0;           // when the request came, in seconds
+    Milliseconds now = 0;             // when the request came
 
     // Whether the session id is all id: no route is looked for in what an expression says.
     bool is_all_id() const noexcept { return from && from->where == Where::expression; }

@@ -200,6 +200,10 @@ std::string exposition(std::span<const BalancerReport> balancers, std::string_vi
     out.each_worker([&](const std::string& labels, const BalancerReport&, const WorkerReport& worker) {
         out.sample(labels, worker.sticky_age ? std::to_string(*worker.sticky_age) : "+Inf");
     });
+    out.family("lbsticky_draining_seconds", "gauge", "Time since a worker began to drain; 0 if it is not draining.");
+    out.each_worker([&](const std::string& labels, const BalancerReport&, const WorkerReport& worker) {
+        out.sample(labels, std::to_string(worker.draining_age.value_or(0)));
+    });
     out.family("lbsticky_worker_busy", "gauge", "Requests that a worker is serving now, as mod_proxy counts them.");
     out.each_worker([&](const std::string& labels, const BalancerReport&, const WorkerReport& worker) {
         out.sample(labels, std::to_string(worker.busy));
@@ -239,7 +243,8 @@ std::string json_of(const BalancerReport& balancer, const WorkerReport& worker) 
     text += "], \"weight_ratio\": " + ratio(worker.weight(), balancer.weights) + ", " + json_of(worker.counts) +
             ", \"busy\": " + std::to_string(worker.busy) + ", \"in_flight\": " + std::to_string(worker.in_flight) +
             ", \"sessions\": " + std::to_string(worker.sessions) + ", \"last_sticky_request_age_seconds\": ";
-    return text + (worker.sticky_age ? std::to_string(*worker.sticky_age) : "null") + "}";
+    const auto or_null = [](const auto& age) { return age ? std::to_string(*age) : "null"; };
+    return text + or_null(worker.sticky_age) + ", \"draining_seconds\": " + or_null(worker.draining_age) + "}";
 }
 
 std::string json_of(const StoreReport& store) {

@@ -75,7 +75,8 @@ std::string duration(std::uint64_t seconds) {
 std::string last_sticky(const WorkerReport& worker) {
     const auto age = worker.sticky_age;
     if (worker.status.draining)
-        return age ? "draining: no sticky request for " + duration(*age) : "draining: no sticky request ever";
+        return "draining" + (worker.draining_age ? " for " + duration(*worker.draining_age) : std::string()) +
+               ": no sticky request " + (age ? "for " + duration(*age) : "ever");
     return age ? duration(*age) + " ago" : "never";
 }
 
@@ -254,6 +255,7 @@ std::string panel_xml(const BalancerReport& balancer) {
         }
         add(in_member, element("moved_away", worker.counts.moved_away));
         if (worker.sticky_age) add(in_member, element("last_sticky_request_age", *worker.sticky_age));
+        if (worker.draining_age) add(in_member, element("draining_seconds", *worker.draining_age));
         add(in_balancer, "</httpd:member>");
     }
     return text + "\n      </httpd:sticky>";
@@ -262,8 +264,8 @@ std::string panel_xml(const BalancerReport& balancer) {
 std::string status_html(std::span<const BalancerReport> balancers) {
     std::string text = "<hr />\n<h2>Session persistence (lbmethod sticky)</h2>\n<table border='0'><tr>";
     const Words behind{
-        "In flight",       "Sessions", "Refused", "Cookies given", "Cookies not understood", "Cookies of older secrets",
-        "Learned sessions"};
+        "In flight", "Sessions",   "Refused", "Cookies given",   "Cookies not understood", "Cookies of older secrets",
+        "Draining",  "Recovering", "Probing", "Learned sessions"};
     for (const auto column : with_affinities({"Balancer"}, behind)) text.append("<th>").append(column).append("</th>");
     text += "</tr>\n";
     for (const BalancerReport& balancer : balancers) {
@@ -276,6 +278,9 @@ std::string status_html(std::span<const BalancerReport> balancers) {
         cell(balancer.cookies_issued);
         cell(balancer.cookies_unknown);
         cell(balancer.cookies_outdated);
+        cell(balancer.members_that_are(&Status::draining));
+        cell(balancer.members_that_are(&Status::recovering));
+        cell(balancer.members_that_are(&Status::probing));
         cell(balancer.learned ? balancer.learned->held : 0);
         text += "</tr>\n";
     }
@@ -304,6 +309,9 @@ std::string status_lines(std::span<const BalancerReport> balancers) {
         line("CookiesIssued", std::to_string(balancer.cookies_issued));
         line("CookiesUnknown", std::to_string(balancer.cookies_unknown));
         line("CookiesOutdated", std::to_string(balancer.cookies_outdated));
+        line("Draining", std::to_string(balancer.members_that_are(&Status::draining)));
+        line("Recovering", std::to_string(balancer.members_that_are(&Status::recovering)));
+        line("Probing", std::to_string(balancer.members_that_are(&Status::probing)));
         if (!balancer.learned) continue;
         line("LearnedSessions", std::to_string(balancer.learned->held));
         line("LearnedEvicted", std::to_string(balancer.learned->evicted));

@@ -38,11 +38,13 @@ bool is_less_busy(const Worker& one, const Worker& other) noexcept {
     return busyness(one) < busyness(other);
 }
 
-Placed place_by_load(Placement by, std::uint32_t limit, Roster& roster, Tickets& tickets, std::uint32_t now) {
+Placed place_by_load(Placement by, std::uint32_t limit, Roster& roster, Tickets& tickets, Milliseconds now) {
+    const auto turn = roster.draw(tickets, now);
+    if (!turn) return {};
     const auto& eligible = roster.eligible();
-    if (eligible.empty()) return {};
     const Rotation& rotation = roster.rotation();
-    const std::uint64_t ticket = tickets.draw();
+    const std::uint64_t ticket = turn->ticket;
+    const auto second = static_cast<std::uint32_t>(now / 1000);
 
     const auto& workers = roster.workers();
     struct Candidate {
@@ -52,7 +54,7 @@ Placed place_by_load(Placement by, std::uint32_t limit, Roster& roster, Tickets&
     };
     const auto look_at = [&](std::size_t index) {
         const bool full = is_full(workers[index], limit);
-        return Candidate{index, full, load(full ? Placement::busyness : by, workers[index], now)};
+        return Candidate{index, full, load(full ? Placement::busyness : by, workers[index], second)};
     };
     const auto is_better = [](const Candidate& one, const Candidate& other) {
         return one.full == other.full ? one.load < other.load : other.full;
@@ -61,7 +63,7 @@ Placed place_by_load(Placement by, std::uint32_t limit, Roster& roster, Tickets&
         return !one.full && (by == Placement::rotation || one.load.amount == 0);
     };
 
-    Candidate best = look_at(eligible[rotation.pick(ticket)]);
+    Candidate best = look_at(turn->worker);
     std::optional<std::size_t> other;
     const auto consider = [&](std::size_t index) {
         const Candidate candidate = look_at(index);
@@ -73,8 +75,10 @@ Placed place_by_load(Placement by, std::uint32_t limit, Roster& roster, Tickets&
     std::array<std::size_t, max_candidates> seen{best.worker};
     std::size_t count = 1;
     const std::size_t enough = std::min(max_candidates, eligible.size());
-    for (std::uint64_t turn = 1; turn < max_turns && count < enough && !is_best(best); ++turn) {
-        const std::size_t index = eligible[rotation.pick(ticket + turn)];
+    for (std::uint64_t next = 1; next < max_turns && count < enough && !is_best(best); ++next) {
+        const std::size_t index = eligible[rotation.pick(ticket + next)];
+        if (roster.is_held_back(index)) continue;
+
         if (std::find(seen.begin(), seen.begin() + count, index) != seen.begin() + count) continue;
         seen[count++] = index;
         consider(index);

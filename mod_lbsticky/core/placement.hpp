@@ -42,7 +42,8 @@ struct Placed {
     std::optional<std::size_t> other;   // the one it was preferred to, if load decided
 };
 
-// Places a new session, `now` in seconds. Draws one ticket, or none if nobody is eligible.
+// Places a new session. Draws one ticket, or none if nobody is eligible; more where turns of recovering workers do not
+// hold.
 //
 //   rotation   the worker whose turn it is
 //   busyness   of those whose turn comes next, the one with the fewest requests in flight for its load factor
@@ -54,13 +55,15 @@ struct Placed {
 // slow gets hardly more than by a look at all. It costs a look at that many workers at most, a cache line or two each,
 // however many there are; it ends at the first that is idle.
 //
+// A recovering worker is looked at where its own turn has come, and then only; so it gets its part at most.
+//
 // A worker that is full is passed over as long as any other eligible one is not: then it costs a look at more of them,
 // at each where nearly all are full. Where all are, the least busy one is chosen.
 //
 // One thread at a time, for the roster's sake. Throws std::bad_alloc, and draws no ticket then.
-Placed place_by_load(Placement by, std::uint32_t limit, Roster& roster, Tickets& tickets, std::uint32_t now);
-inline Placed place(Placement by, std::uint32_t limit, Roster& roster, Tickets& tickets, std::uint32_t now) {
-    if (by == Placement::rotation && limit == 0) return {roster.by_rotation(tickets), std::nullopt};
+Placed place_by_load(Placement by, std::uint32_t limit, Roster& roster, Tickets& tickets, Milliseconds now);
+inline Placed place(Placement by, std::uint32_t limit, Roster& roster, Tickets& tickets, Milliseconds now) {
+    if (by == Placement::rotation && limit == 0) return {roster.by_rotation(tickets, now), std::nullopt};
     return place_by_load(by, limit, roster, tickets, now);
 }
 

@@ -33,15 +33,17 @@ struct WorkerReport {
     std::string route;   // empty: none
     std::string cookie;  // the value of the balancer's own cookie that names it; empty: none, or a secret token
     Status status;
-    std::uint32_t factor = 0;                 // in hundredths
-    bool in_rotation = false;                 // has a share of the new sessions
-    std::uint64_t busy = 0;                   // requests that it is serving now, as mod_proxy counts them
-    std::uint64_t in_flight = 0;              // the same, exactly
-    std::uint64_t sessions = 0;               // that are alive on it
-    std::optional<std::uint64_t> sticky_age;  // seconds since the last sticky request; none: never
+    std::uint32_t factor = 0;                   // in hundredths
+    bool in_rotation = false;                   // has a share of the new sessions
+    std::uint32_t part_of_share = 1000;         // that it is to get, in thousandths: recovering workers get a part
+    std::uint64_t busy = 0;                     // requests that it is serving now, as mod_proxy counts them
+    std::uint64_t in_flight = 0;                // the same, exactly
+    std::uint64_t sessions = 0;                 // that are alive on it
+    std::optional<std::uint64_t> sticky_age;    // seconds since the last sticky request; none: never
+    std::optional<std::uint64_t> draining_age;  // seconds since it began to drain; none: it is not draining
     Counts counts;
 
-    std::uint32_t weight() const noexcept { return in_rotation ? factor : 0; }
+    std::uint64_t weight() const noexcept { return in_rotation ? std::uint64_t{factor} * part_of_share : 0; }
 };
 
 // The store of learned sessions.
@@ -95,6 +97,13 @@ struct BalancerReport {
     std::uint64_t new_sessions = 0;
     std::uint64_t in_flight = 0;
     std::uint64_t alive = 0;  // sessions
+
+    // How many of its workers have that status.
+    std::uint64_t members_that_are(bool Status::*flag) const noexcept {
+        std::uint64_t number = 0;
+        for (const WorkerReport& worker : workers) number += worker.status.*flag ? 1 : 0;
+        return number;
+    }
 
     // Requests that were served, by affinity.
     std::array<std::uint64_t, served_affinities> totals() const noexcept {

@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "core/activity.hpp"
 #include "core/route_id.hpp"
 
 namespace lbsticky {
@@ -73,11 +74,15 @@ Roster::RouteIds::RouteIds(const std::vector<Worker>& workers) : index(workers.s
     }
 }
 
-Roster::Roster(std::vector<Worker> workers)
+Roster::Roster(std::vector<Worker> workers, SlowStart slow_start)
     : workers_(at_most_65535(std::move(workers))),
+      slow_start_(slow_start),
       by_route_(workers_.size()),
       by_id_(number_of_ids(workers_)),
       eligible_(who_is_eligible(workers_, false)) {
+    const auto recovering = std::count_if(eligible_.begin(), eligible_.end(),
+                                          [this](std::uint16_t index) { return workers_[index].recovering; });
+    holds_back_ = recovering > 0 && static_cast<std::size_t>(recovering) < eligible_.size();
     for (const auto index : eligible_) hash_.add(route_id(workers_[index]), workers_[index].factor);
     if (std::any_of(workers_.begin(), workers_.end(), [](const Worker& worker) { return worker.failing(); })) {
         homes_ = who_is_eligible(workers_, true);
@@ -100,9 +105,18 @@ Roster::Roster(std::vector<Worker> workers)
     }
 }
 
-std::optional<std::size_t> Roster::by_rotation(Tickets& tickets) {
+std::optional<Roster::Turn> Roster::draw(Tickets& tickets, Milliseconds now) {
     if (eligible_.empty()) return std::nullopt;
-    return eligible_[rotation().pick(tickets.draw())];
+    const Rotation& order = rotation();
+    // In a cycle there is a turn of somebody who is not held back, unless other processes draw it each time.
+    for (std::size_t left = order.cycle();; --left) {
+        const std::uint64_t ticket = tickets.draw();
+        const std::size_t worker = eligible_[order.pick(ticket)];
+        if (!is_held_back(worker) || left == 0) return Turn{worker, ticket};
+        Activity* activity = workers_[worker].activity;
+        if (!activity || activity->thinning(tickets.sequence()).takes(part_of_share(worker, now)))
+            return Turn{worker, ticket};
+    }
 }
 
 std::optional<std::size_t> Roster::by_hash(std::string_view key) {
@@ -116,6 +130,26 @@ std::optional<std::size_t> Roster::home_of(std::string_view key) {
     const auto place = home_hash_.place(key);
     if (!place) return std::nullopt;
     return homes_[*place];
+}
+
+void Roster::set_due(std::size_t worker) {
+    if (is_due(worker)) return;
+    if (due_.empty()) due_.resize(workers_.size());
+    if (std::find(homes_.begin(), homes_.end(), worker) != homes_.end())
+        due_eligible_.push_back(static_cast<std::uint16_t>(worker));
+    due_[worker] = true;
+}
+
+void Roster::unset_due(std::size_t worker) noexcept {
+    if (!is_due(worker)) return;
+    due_[worker] = false;
+    std::erase(due_eligible_, worker);
+    if (std::find(due_.begin(), due_.end(), true) == due_.end()) due_.clear();
+}
+
+void Roster::unset_all_due() noexcept {
+    due_.clear();
+    due_eligible_.clear();
 }
 
 void Roster::build_rotation() {

@@ -10,6 +10,7 @@
 #include "core/consistent_hash.hpp"
 #include "core/name_index.hpp"
 #include "core/rotation.hpp"
+#include "core/slow_start.hpp"
 #include "core/worker.hpp"
 
 namespace lbsticky {
@@ -27,7 +28,8 @@ namespace lbsticky {
 class Roster {
 public:
     // Costs O(workers); throws std::bad_alloc, std::length_error (over 65,535 workers).
-    explicit Roster(std::vector<Worker> workers);
+    // Recovering workers start by that rule.
+    explicit Roster(std::vector<Worker> workers, SlowStart slow_start = {});
 
     // The index keeps views into the workers.
     Roster(const Roster&) = delete;
@@ -58,9 +60,52 @@ public:
         return *rotation_;
     }
 
-    // The eligible worker whose turn the ticket is; nothing if nobody is eligible, and no ticket is drawn. O(1). Throws
-    // what rotation() does, and draws no ticket then.
-    std::optional<std::size_t> by_rotation(Tickets& tickets);
+    // The eligible worker whose turn it is, and the ticket that says so.
+    struct Turn {
+        std::size_t worker;
+        std::uint64_t ticket;
+    };
+
+    // Draws a ticket; nothing if nobody is eligible, and no ticket is drawn. O(1). Throws what rotation() does, and
+    // draws no ticket then.
+    //
+    // Of the turns of a recovering worker only that part holds which it is to have at `now`. The others are nobody's:
+    // the next ticket is drawn. So the other workers have their turns as ever, exactly as many to each other as their
+    // load factors say, and the order need not be built anew for it.
+    std::optional<Turn> draw(Tickets& tickets, Milliseconds now);
+
+    // The same, without the ticket.
+    std::optional<std::size_t> by_rotation(Tickets& tickets, Milliseconds now) {
+        const auto turn = draw(tickets, now);
+        if (!turn) return std::nullopt;
+        return turn->worker;
+    }
+
+    // Whether the worker serves a request that names it: it is usable, or due.
+    bool serves(std::size_t worker) const noexcept { return workers_[worker].usable || is_due(worker); }
+
+    // Due are workers that are in error, but which the request that is next to choose them may try; the roster itself
+    // never changes for it. Other rosters of the same workers have none.
+    bool is_due(std::size_t worker) const noexcept { return !due_.empty() && is_in_due(worker); }
+
+    // A due worker that would be eligible if it were not in error: one that a new session may try. O(1).
+    std::optional<std::size_t> due_for_new_session() const noexcept {
+        if (due_eligible_.empty()) return std::nullopt;
+        return due_eligible_.back();
+    }
+
+    // Says that a worker is due, or not any more; that none is. O(workers). Throws std::bad_alloc.
+    void set_due(std::size_t worker);
+    void unset_due(std::size_t worker) noexcept;
+    void unset_all_due() noexcept;
+
+    // Whether the worker is recovering, and gets less than its share for that: not where all who are eligible are.
+    bool is_held_back(std::size_t worker) const noexcept { return holds_back_ && workers_[worker].recovering; }
+
+    // The part of its share of new sessions that the worker is to have, in 2^32ths.
+    std::uint64_t part_of_share(std::size_t worker, Milliseconds now) const noexcept {
+        return is_held_back(worker) ? slow_start_.part(workers_[worker].in_service_since, now) : SlowStart::whole;
+    }
 
     // Whether the rotation is built.
     bool has_rotation() const noexcept { return rotation_.has_value(); }
@@ -102,8 +147,11 @@ private:
 
     RouteIds& route_ids() { return route_ids_ ? *route_ids_ : route_ids_.emplace(workers_); }
     void build_rotation();
+    bool is_in_due(std::size_t worker) const noexcept { return due_[worker]; }
 
     std::vector<Worker> workers_;
+    SlowStart slow_start_;
+    bool holds_back_ = false;  // some of the eligible workers are recovering, and others are not
     NameIndex by_route_;
     NameIndex by_id_;
     std::vector<std::uint16_t> same_route_;  // the next one; its own index at the end
@@ -114,6 +162,8 @@ private:
     // Those who would be eligible if none were failing. Empty where they are the eligible ones.
     std::vector<std::uint16_t> homes_;
     ConsistentHash home_hash_;
+    std::vector<bool> due_;  // by worker; empty: nobody is
+    std::vector<std::uint16_t> due_eligible_;
 };
 
 }  // namespace lbsticky

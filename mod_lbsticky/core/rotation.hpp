@@ -14,12 +14,17 @@ namespace lbsticky {
 // by one relaxed increment, is all that processes share of a rotation. Anyone may call draw() at any time.
 class Tickets {
 public:
-    explicit Tickets(std::atomic<std::uint64_t>& next) noexcept : next_(next) {}
+    explicit Tickets(std::atomic<std::uint64_t>& next, std::size_t sequence = 0) noexcept
+        : next_(next), sequence_(sequence) {}
     std::uint64_t draw() noexcept { return next_.fetch_add(1, std::memory_order_relaxed); }
+
+    // Which of a balancer's sequences of tickets it is, 0 or 1.
+    std::size_t sequence() const noexcept { return sequence_; }
 
 private:
     static_assert(std::atomic<std::uint64_t>::is_always_lock_free, "processes cannot share an atomic with a lock");
     std::atomic<std::uint64_t>& next_;
+    std::size_t sequence_;
 };
 
 // Says whose turn it is, for a fixed set of weights. The constructor lays down the order of one cycle as a table; a

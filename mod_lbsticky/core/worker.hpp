@@ -9,6 +9,9 @@
 
 namespace lbsticky {
 
+// A time, since 1970, or a length of time.
+using Milliseconds = std::uint64_t;
+
 // What httpd's status says of a worker.
 struct Status {
     bool usable = true;     // initialised; not disabled, stopped, in error, or unhealthy
@@ -16,9 +19,11 @@ struct Status {
     bool disabled = false;
     bool stopped = false;
     bool in_error = false;
-    bool unhealthy = false;  // by mod_proxy_hcheck
-    bool standby = false;    // serves when nobody else of its set can
-    bool spare = false;      // stands in, one for one, for workers of its set that cannot serve
+    bool unhealthy = false;   // by mod_proxy_hcheck
+    bool standby = false;     // serves when nobody else of its set can
+    bool spare = false;       // stands in, one for one, for workers of its set that cannot serve
+    bool recovering = false;  // came into service a while ago, and is to have a part of its share (LBStickySlowStart)
+    bool probing = false;     // in error still, but for one request that tries it
 
     // Whether a failure, and nothing else, keeps it from serving.
     bool failing() const noexcept { return !usable && (in_error || unhealthy) && !disabled && !stopped; }
@@ -32,14 +37,16 @@ struct StatusWord {
 };
 
 // The word for each flag, in the order in which they are shown.
-inline constexpr std::array<StatusWord, 8> status_words{{{"usable", &Status::usable},
-                                                         {"draining", &Status::draining},
-                                                         {"disabled", &Status::disabled},
-                                                         {"stopped", &Status::stopped},
-                                                         {"in_error", &Status::in_error},
-                                                         {"unhealthy", &Status::unhealthy},
-                                                         {"standby", &Status::standby},
-                                                         {"spare", &Status::spare}}};
+inline constexpr std::array<StatusWord, 10> status_words{{{"usable", &Status::usable},
+                                                          {"draining", &Status::draining},
+                                                          {"disabled", &Status::disabled},
+                                                          {"stopped", &Status::stopped},
+                                                          {"in_error", &Status::in_error},
+                                                          {"unhealthy", &Status::unhealthy},
+                                                          {"standby", &Status::standby},
+                                                          {"spare", &Status::spare},
+                                                          {"recovering", &Status::recovering},
+                                                          {"probing", &Status::probing}}};
 
 class Activity;
 
@@ -50,7 +57,8 @@ struct Worker : Status {
     std::vector<std::string> ids;  // what clients know it by, if they do: they are given the first
     std::uint32_t factor = 100;    // lbfactor, in hundredths: httpd allows 100 to 10000
     int lbset = 0;
-    Activity* activity = nullptr;  // what it does over time, shared by all processes; null: nobody knows
+    Milliseconds in_service_since = 0;  // of one that is recovering
+    Activity* activity = nullptr;       // what it does over time, shared by all processes; null: nobody knows
 
     bool operator==(const Worker&) const = default;
 };

@@ -1,6 +1,7 @@
 // httpd's headers for C++: in this order, and declared as C.
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 
 extern "C" {
@@ -26,6 +27,15 @@ namespace lbsticky {
 // A text of httpd's; empty for a null pointer.
 inline std::string_view view(const char* text) noexcept {
     return text ? std::string_view(text) : std::string_view();
+}
+
+// httpd's times, and those of the core.
+inline std::uint64_t milliseconds(apr_time_t time) noexcept {
+    return static_cast<std::uint64_t>(time / 1000);
+}
+
+inline apr_time_t microseconds(std::uint64_t milliseconds) noexcept {
+    return static_cast<apr_time_t>(milliseconds) * 1000;
 }
 
 // A worker's URL. From 2.4.53 on, httpd 2.4 cuts it short in `name` and has it whole in `name_ex`. Earlier versions

@@ -28,7 +28,8 @@ struct Balancer {
           appends(settings.has_line(Keeping::append)),
           learned(the_learned),
           worker_ids(secrets()),
-          roster(the_httpds, memory, cookie_name.empty() && !appends ? nullptr : &worker_ids) {}
+          roster(the_httpds, memory, cookie_name.empty() && !appends ? nullptr : &worker_ids,
+                 settings.slow_start.value_or(SlowStart{})) {}
 
     Balancer(const Balancer&) = delete;
     Balancer& operator=(const Balancer&) = delete;

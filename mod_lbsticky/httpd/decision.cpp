@@ -60,7 +60,7 @@ Claims claims_of(request_rec* r, const Rules& rules, std::string_view cookies) n
     text.cookies = cookies;
     text.url = view(r->unparsed_uri);
     text.client_address = view(r->useragent_ip);
-    text.time = static_cast<std::uint32_t>(apr_time_sec(r->request_time));
+    text.now = milliseconds(r->request_time);
     if (const auto filename = view(r->filename); filename.starts_with(proxy)) {
         text.proxied_url = filename.substr(proxy.size());
         // The query stands apart; most often it is the client's, and found there.
@@ -78,10 +78,14 @@ void decide(Decision& decision, Balancer& own, const Claims& claims, const Rules
     if (!own.is_intact()) throw std::runtime_error("its shared memory is missing or damaged");
 
     decision.begins_session = can_begin_session(r);
-    Tickets tickets(decision.begins_session ? own.shared.tickets() : own.shared.tickets_without_session());
+    Tickets tickets =
+        decision.begins_session ? Tickets(own.shared.tickets(), 0) : Tickets(own.shared.tickets_without_session(), 1);
     LiveRoster& live = own.roster;
     const bool waits = own.httpds.s->timeout > 0;
     Roster* roster = &live.current(r->request_time, r->server);
+    // Who has waited for one worker in vain tries no other.
+    const bool may_try = failed.empty();
+    if (!may_try) roster->unset_all_due();
     // From a roster without the failed workers; where that leaves nobody and mod_proxy_balancer waits for somebody
     // (timeout=), from all: one of them may be back.
     const auto chosen = [&] {
@@ -94,12 +98,22 @@ void decide(Decision& decision, Balancer& own, const Claims& claims, const Rules
     };
     Choice choice = chosen();
     // This first: it lets the workers that were looked at try again if it is time.
-    const bool still_true = live.still_true(choice, r->server);
+    const bool still_true = live.still_true(choice, r->server, may_try);
     const bool nobody_serves = !choice.worker && choice.affinity != Affinity::refused;
     if (!still_true || nobody_serves) {
         // A second reading is as good as any: what differs then changed in between.
         roster = &live.read_again(r->server);
+        if (!may_try && !(nobody_serves && waits)) roster->unset_all_due();
         choice = chosen();
+    }
+    while (choice.worker && roster->is_due(*choice.worker)) {
+        decision.trial = live.try_worker(*choice.worker, r);
+        if (decision.trial.is_under_way()) break;
+        choice = chosen();  // another request was faster
+    }
+    if (!choice.worker && choice.affinity != Affinity::refused && live.let_all_try()) {
+        choice = chosen();
+        roster->unset_all_due();
     }
 
     decision.balancer = &own;

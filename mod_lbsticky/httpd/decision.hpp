@@ -32,6 +32,7 @@ struct Decision {
     bool outdated_cookie = false;  // or names somebody by another than the first secret
     bool nearly_known = false;     // its route is a worker's but for case or a character or two; only for the log
     bool begins_session = false;   // it may be the first of a session
+    Trial trial;                   // of the worker, if it is due; under way only then
     bool handed_out = false;       // mod_proxy_balancer has been given the worker
 
     bool unknown_route() const noexcept { return session.exists() && !session.worker && !is_learned; }

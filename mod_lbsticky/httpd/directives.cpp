@@ -320,6 +320,34 @@ const char* set_store(cmd_parms* cmd, void* section, const char* arguments) noex
     });
 }
 
+// A percentage, from 1% to 100%; nothing if it is none of these.
+std::optional<std::uint32_t> parse_percent(std::string_view text) noexcept {
+    if (!text.ends_with('%')) return std::nullopt;
+    return number_in<std::uint32_t>(text.substr(0, text.size() - 1), 1, 100);
+}
+
+const char* set_slow_start(cmd_parms* cmd, void* section, const char* duration, const char* from) noexcept {
+    auto& setting = static_cast<Settings*>(section)->slow_start;
+    if (const char* refusal = refuse_place(cmd, setting.has_value())) return refusal;
+    return run_parser(cmd, [&]() -> std::optional<std::string> {
+        SlowStart slow_start;
+        const auto length =
+            parse_duration(duration, std::chrono::milliseconds(0), std::chrono::milliseconds(SlowStart::longest));
+        if (!length)
+            return "'" + std::string(duration) +
+                   "' is not allowed: seconds, or a number with ms, s, m, h or d, at most 7d; 0: none";
+        slow_start.duration = static_cast<Milliseconds>(length->count());
+        if (from) {
+            const std::string_view argument(from);
+            const auto percent = argument.starts_with("from=") ? parse_percent(argument.substr(5)) : std::nullopt;
+            if (!percent) return "'" + std::string(from) + "' is not allowed: from=N%, N being a number from 1 to 100";
+            slow_start.from = *percent;
+        }
+        setting = slow_start;
+        return std::nullopt;
+    });
+}
+
 // To httpd the directives may stand anywhere: refuse_place() says better where they may not.
 constexpr int anywhere = RSRC_CONF | ACCESS_CONF;
 
@@ -353,6 +381,10 @@ const command_rec directives[] = {
     AP_INIT_RAW_ARGS("LBStickyStore", any_function(set_store), nullptr, anywhere,
                      "where front ends share learned sessions: redis://[USER:PASSWORD@]HOST[:PORT][/DB] or "
                      "memcached://HOST[:PORT], then timeout=, prefix=, password-file="),
+    AP_INIT_TAKE12(
+        "LBStickySlowStart", any_function(set_slow_start), nullptr, anywhere,
+        "how long a member that comes into service gets only a part of its share of new sessions, which grows "
+        "from from=N% (10%) to all of it"),
     {},
 };
 
@@ -375,6 +407,7 @@ Settings Settings::merged_with(const Settings& over) const {
     if (over.limits) merged.limits = over.limits;
     if (over.table) merged.table = over.table;
     if (over.store) merged.store = over.store;
+    if (over.slow_start) merged.slow_start = over.slow_start;
     return merged;
 }
 

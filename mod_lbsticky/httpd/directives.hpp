@@ -41,9 +41,10 @@ struct Settings {
     std::optional<Limits> limits;                           // LBStickyLimit
     std::optional<TableSettings> table;                     // LBStickyTable
     std::optional<StoreSettings> store;                     // LBStickyStore
+    std::optional<SlowStart> slow_start;                    // LBStickySlowStart
 
     bool any() const noexcept {
-        return session_names || hash || cookie || secrets || placement || limits || table || store;
+        return session_names || hash || cookie || secrets || placement || limits || table || store || slow_start;
     }
 
     // These settings, replaced by those that `over` has.

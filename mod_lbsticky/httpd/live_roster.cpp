@@ -8,6 +8,13 @@
 namespace lbsticky {
 namespace {
 
+// How often this server was started, before this time: a graceful restart is a start.
+std::uint16_t starts_before() noexcept {
+    int generation = 0;
+    ap_mpm_query(AP_MPMQ_GENERATION, &generation);
+    return static_cast<std::uint16_t>(generation);
+}
+
 // With no more members out of service, each request sees at once that one can serve again. Any number would do that is
 // small beside the cost of a request.
 constexpr std::size_t looked_at_per_request = 8;
@@ -23,27 +30,40 @@ constexpr apr_time_t set_back = apr_time_from_sec(60);
 constexpr unsigned deciding = PROXY_WORKER_INITIALIZED | PROXY_WORKER_NOT_USABLE_BITMAP | PROXY_WORKER_DRAIN |
                               PROXY_WORKER_HOT_SPARE | PROXY_WORKER_HOT_STANDBY | PROXY_WORKER_IGNORE_ERRORS;
 
-unsigned status_of(const proxy_worker& worker) noexcept {
-    // By the compilers' own function: libc++ has std::atomic_ref from version 19 on.
-    return __atomic_load_n(&worker.s->status, __ATOMIC_RELAXED) & deciding;
+// As httpd has it. By the compilers' own function: libc++ has std::atomic_ref from version 19 on.
+unsigned bits_of(const proxy_worker& worker) noexcept {
+    return __atomic_load_n(&worker.s->status, __ATOMIC_ACQUIRE) & deciding;
+}
+
+// As it is to everybody but the one request that tries it. In this order: a trial begins before the error is taken
+// away, and ends after it is there again.
+unsigned status_of(const proxy_worker& worker, const Activity* activity) noexcept {
+    const unsigned bits = bits_of(worker);
+    return activity && activity->probe().is_under_way() ? bits | PROXY_WORKER_IN_ERROR : bits;
+}
+
+Status status_in(unsigned bits) noexcept {
+    const auto has = [bits](unsigned some) { return (bits & some) != 0; };
+    Status status;
+    status.usable = has(PROXY_WORKER_INITIALIZED) && !has(PROXY_WORKER_NOT_USABLE_BITMAP);
+    status.draining = has(PROXY_WORKER_DRAIN);
+    status.disabled = has(PROXY_WORKER_DISABLED);
+    status.stopped = has(PROXY_WORKER_STOPPED);
+    status.in_error = has(PROXY_WORKER_IN_ERROR);
+    status.unhealthy = has(PROXY_WORKER_HC_FAIL);
+    status.standby = has(PROXY_WORKER_HOT_STANDBY);
+    status.spare = has(PROXY_WORKER_HOT_SPARE);
+    return status;
 }
 
 Worker reading_of(const proxy_worker& worker, unsigned status) {
-    const auto has = [status](unsigned bits) { return (status & bits) != 0; };
     Worker reading;
+    static_cast<Status&>(reading) = status_in(status);
     reading.url = url_of(*worker.s);
     reading.route = worker.s->route;
     reading.redirect = worker.s->redirect;
     reading.factor = static_cast<std::uint32_t>(std::max(worker.s->lbfactor, 1));
     reading.lbset = worker.s->lbset;
-    reading.usable = has(PROXY_WORKER_INITIALIZED) && !has(PROXY_WORKER_NOT_USABLE_BITMAP);
-    reading.draining = has(PROXY_WORKER_DRAIN);
-    reading.disabled = has(PROXY_WORKER_DISABLED);
-    reading.stopped = has(PROXY_WORKER_STOPPED);
-    reading.in_error = has(PROXY_WORKER_IN_ERROR);
-    reading.unhealthy = has(PROXY_WORKER_HC_FAIL);
-    reading.standby = has(PROXY_WORKER_HOT_STANDBY);
-    reading.spare = has(PROXY_WORKER_HOT_SPARE);
     return reading;
 }
 
@@ -62,9 +82,18 @@ bool by_slot(const proxy_worker* a, const proxy_worker* b) noexcept {
 
 }  // namespace
 
+LiveRoster::LiveRoster(proxy_balancer& balancer, const SharedMemory& memory, WorkerIds* ids,
+                       SlowStart slow_start) noexcept
+    : balancer_(balancer),
+      shared_(*memory.state),
+      activities_(memory.activities),
+      ids_(ids),
+      slow_start_(slow_start),
+      start_(starts_before()) {}
+
 Roster& LiveRoster::current(apr_time_t now, server_rec* server) {
     const bool current = roster_ && generation_ == shared_.generation().load(std::memory_order_acquire) &&
-                         workers_.size() == static_cast<std::size_t>(balancer_.workers->nelts) &&
+                         workers_.size() == static_cast<std::size_t>(balancer_.workers->nelts) && now < holds_until_ &&
                          now - compared_ < compared_after && compared_ - now < set_back &&
                          (out_of_service_.empty() || !somebody_may_be_back());
     if (current) return *roster_;
@@ -84,12 +113,16 @@ Roster& LiveRoster::read_again(server_rec* server) {
         workers.push_back(APR_ARRAY_IDX(balancer_.workers, i, proxy_worker*));
     std::sort(workers.begin(), workers.end(), by_slot);
 
+    const Milliseconds now = milliseconds(apr_time_now());
     bool same = roster_ && workers == workers_;
     for (std::size_t i = 0; i < workers.size(); ++i) {
-        const unsigned status = status_of(*workers[i]);
-        if (server && (status & PROXY_WORKER_IN_ERROR) && !(status & PROXY_WORKER_DRAIN))
-            mod_proxy.retry_worker("BALANCER", workers[i], server);
-        same = same && status_of(*workers[i]) == statuses_[i] && still_reads(*workers[i], roster_->workers()[i]);
+        const unsigned bits = bits_of(*workers[i]);
+        if (server && (bits & PROXY_WORKER_IN_ERROR) && !(bits & PROXY_WORKER_DRAIN)) let_back(*workers[i], server);
+        if (!same) continue;
+        const Worker& reading = roster_->workers()[i];
+        same = status_of(*workers[i], reading.activity) == statuses_[i] && still_reads(*workers[i], reading);
+        if (slow_start_.duration > 0 && reading.in_service_since != recovering_since(reading.activity, now))
+            same = false;
     }
     if (!same) {
         std::vector<Worker> readings;
@@ -97,16 +130,24 @@ Roster& LiveRoster::read_again(server_rec* server) {
         std::vector<unsigned> statuses;
         statuses.reserve(workers.size());
         std::vector<std::size_t> out_of_service;
+        holds_until_ = INT64_MAX;
         for (std::size_t i = 0; i < workers.size(); ++i) {
             const auto slot = static_cast<std::size_t>(workers[i]->s->index);
             shared_.claim(slot, url_of(*workers[i]->s));
-            statuses.push_back(status_of(*workers[i]));
+            Activity* activity = activity_of(slot, url_of(*workers[i]->s));
+            statuses.push_back(status_of(*workers[i], activity));
             readings.push_back(reading_of(*workers[i], statuses.back()));
-            readings.back().activity = activity_of(slot, readings.back().url);
+            readings.back().activity = activity;
+            note(*workers[i], readings.back().activity);
+            if (const Milliseconds since = recovering_since(readings.back().activity, now)) {
+                readings.back().recovering = true;
+                readings.back().in_service_since = since;
+                holds_until_ = std::min(holds_until_, microseconds(since + slow_start_.duration));
+            }
             if (ids_) readings.back().ids = ids_->of(readings.back());
             if (!readings.back().usable || readings.back().draining) out_of_service.push_back(i);
         }
-        roster_ = std::make_unique<Roster>(std::move(readings));
+        roster_ = std::make_unique<Roster>(std::move(readings), slow_start_);
         workers_.swap(workers);
         statuses_ = std::move(statuses);
         out_of_service_ = std::move(out_of_service);
@@ -114,7 +155,34 @@ Roster& LiveRoster::read_again(server_rec* server) {
         workers.reserve(workers_.size());
     }
     generation_ = generation;
+    if (server)
+        for (const std::size_t index : out_of_service_)
+            if (!(bits_of(*workers_[index]) & PROXY_WORKER_DRAIN)) may_be_tried(index);
     return *roster_;
+}
+
+void LiveRoster::begin() noexcept {
+    const Milliseconds now = milliseconds(apr_time_now());
+    for (int i = 0; i < balancer_.workers->nelts; ++i) {
+        const proxy_worker& worker = *APR_ARRAY_IDX(balancer_.workers, i, proxy_worker*);
+        Activity* activity = activity_of(static_cast<std::size_t>(worker.s->index), url_of(*worker.s));
+        // Children initialize workers.
+        const Status status = status_in(bits_of(worker) | PROXY_WORKER_INITIALIZED);
+        if (activity) activity->life().begin(status, start_, now, start_ == 0 ? 0 : now);
+    }
+}
+
+// The one place where a change of a worker's status is noticed, whoever changed it.
+void LiveRoster::note(const proxy_worker& worker, Activity* activity) const noexcept {
+    if (!activity) return;
+    activity->life().see([&] { return status_in(status_of(worker, activity)); }, start_, milliseconds(apr_time_now()));
+}
+
+// 0: it is not recovering.
+Milliseconds LiveRoster::recovering_since(const Activity* activity, Milliseconds now) const noexcept {
+    if (slow_start_.duration == 0 || !activity) return 0;
+    const Milliseconds since = activity->life().in_service_since();
+    return now < since + slow_start_.duration ? since : 0;
 }
 
 Activity* LiveRoster::activity_of(std::size_t slot, std::string_view url) const noexcept {
@@ -125,11 +193,42 @@ Activity* LiveRoster::activity_of(std::size_t slot, std::string_view url) const 
     return nullptr;
 }
 
-bool LiveRoster::still_true(const Choice& choice, server_rec* server) noexcept {
+void LiveRoster::let_back(proxy_worker& worker, server_rec* server) const noexcept {
+    Activity* activity = activity_of(static_cast<std::size_t>(worker.s->index), url_of(*worker.s));
+    if (comeback_of(worker, activity) == Comeback::whole) mod_proxy.retry_worker("BALANCER", &worker, server);
+}
+
+bool LiveRoster::may_be_tried(std::size_t index) {
+    if (comeback_of(*workers_[index], roster_->workers()[index].activity) != Comeback::by_one) return false;
+    roster_->set_due(index);
+    return true;
+}
+
+Trial LiveRoster::try_worker(std::size_t index, request_rec* r) noexcept {
+    roster_->unset_due(index);
+    return {balancer_, *workers_[index], *roster_->workers()[index].activity, r};
+}
+
+bool LiveRoster::let_all_try() {
+    bool any = false;
+    for (const std::size_t index : out_of_service_) {
+        const Activity* activity = roster_->workers()[index].activity;
+        const Status status = status_in(bits_of(*workers_[index]));
+        if (!activity || !activity->probe().is_under_way() || !status.usable || status.draining) continue;
+        roster_->set_due(index);
+        any = true;
+    }
+    return any;
+}
+
+bool LiveRoster::still_true(const Choice& choice, server_rec* server, bool may_try) {
     const auto check = [&](std::size_t index) {
-        if (status_of(*workers_[index]) & PROXY_WORKER_IN_ERROR)
-            mod_proxy.retry_worker("BALANCER", workers_[index], server);
-        return status_of(*workers_[index]) == statuses_[index];
+        Activity* activity = roster_->workers()[index].activity;
+        if (status_of(*workers_[index], activity) & PROXY_WORKER_IN_ERROR) {
+            let_back(*workers_[index], server);
+            if (may_try && !roster_->is_due(index) && may_be_tried(index)) return false;
+        }
+        return status_of(*workers_[index], activity) == statuses_[index];
     };
     const auto looked_at = choice.looked_at();
     for (const std::uint16_t index : looked_at)
@@ -147,22 +246,23 @@ std::unique_ptr<Roster> LiveRoster::without(std::span<const proxy_worker* const>
         readings[i].in_error = true;
         different = true;
     }
-    return different ? std::make_unique<Roster>(std::move(readings)) : nullptr;
+    return different ? std::make_unique<Roster>(std::move(readings), slow_start_) : nullptr;
 }
 
-bool LiveRoster::somebody_may_be_back() noexcept {
+bool LiveRoster::somebody_may_be_back() {
     for (std::size_t looks = std::min(looked_at_per_request, out_of_service_.size()); looks > 0; --looks) {
         const std::size_t index = out_of_service_[next_to_look_at_];
         next_to_look_at_ = (next_to_look_at_ + 1) % out_of_service_.size();
 
         const proxy_worker& worker = *workers_[index];
-        const unsigned status = status_of(worker);
-        if (status != statuses_[index]) return true;
-        // What ap_proxy_retry_worker() will see, for those that read_again() hands to it.
-        constexpr unsigned not_retried = PROXY_WORKER_STOPPED | PROXY_WORKER_DRAIN;
-        if ((status & PROXY_WORKER_IN_ERROR) && !(status & not_retried) &&
-            ((status & PROXY_WORKER_IGNORE_ERRORS) || apr_time_now() > worker.s->error_time + worker.s->retry))
-            return true;
+        Activity* activity = roster_->workers()[index].activity;
+        if (status_of(worker, activity) != statuses_[index]) return true;
+        if (bits_of(worker) & PROXY_WORKER_DRAIN) continue;
+        switch (comeback_of(worker, activity)) {
+            case Comeback::none: break;
+            case Comeback::whole: return true;
+            case Comeback::by_one: roster_->set_due(index); break;
+        }
     }
     return false;
 }

@@ -9,6 +9,7 @@
 #include "core/roster.hpp"
 #include "httpd/apache.hpp"
 #include "httpd/shared_memory.hpp"
+#include "httpd/trial.hpp"
 #include "httpd/worker_ids.hpp"
 
 namespace lbsticky {
@@ -17,7 +18,8 @@ namespace lbsticky {
 // a reading is trusted only as far as it was checked:
 //
 //   - the status of the workers that a choice rests on is read again before the choice counts: still_true();
-//   - workers that could not serve are looked at again with each request, a few at a time;
+//   - workers that could not serve are looked at again with each request, a few at a time; whose time in error is over
+//     is due then, which is for one request to try;
 //   - everything is read again when the shared generation was raised (balancer-manager) or a worker came;
 //   - everything is compared once a second, for changes made by other modules.
 //
@@ -25,8 +27,11 @@ namespace lbsticky {
 class LiveRoster {
 public:
     // Reads nothing yet. `ids` says what clients know a worker by; null: they know none. All must outlive it.
-    LiveRoster(proxy_balancer& balancer, const SharedMemory& memory, WorkerIds* ids) noexcept
-        : balancer_(balancer), shared_(*memory.state), activities_(memory.activities), ids_(ids) {}
+    LiveRoster(proxy_balancer& balancer, const SharedMemory& memory, WorkerIds* ids, SlowStart slow_start) noexcept;
+
+    // Notes how the workers are that the configuration has: with the server's first start none of them comes into
+    // service, with a later one those that others have served without. For the post_config hook.
+    void begin() noexcept;
 
     // The roster to choose from, for a request that came at `now`. O(1) unless something changed; then it costs what
     // read_again() does, with the same server. Throws std::bad_alloc, std::length_error.
@@ -38,9 +43,17 @@ public:
     Roster& read_again(server_rec* server);
 
     // Whether the worker chosen and those looked at still have the status that the roster says; all else about them is
-    // changed in balancer-manager alone, which says so. Before it looks it lets those in error try again whose time has
-    // come. The workers are indexes into the roster.
-    bool still_true(const Choice& choice, server_rec* server) noexcept;
+    // changed in balancer-manager alone, which says so. Before it looks it lets those in error serve again whose time
+    // has come; false also if one of these is to be tried first, and the request may: then it is due. The workers are
+    // indexes into the roster. Throws std::bad_alloc.
+    bool still_true(const Choice& choice, server_rec* server, bool may_try);
+
+    // Lets a request try a due worker, which is due no more; the trial is not under way if another one tries it.
+    Trial try_worker(std::size_t index, request_rec* r) noexcept;
+
+    // For a request that nobody else can serve: workers that are being tried are due for it too. False if there are
+    // none. Throws std::bad_alloc.
+    bool let_all_try();
 
     // The current roster with these workers unable to serve; null if they are so already. For the retry of one request:
     // it costs 0.02 ms with 128 members and 1 ms with 4,096, and a rotation only where that decides. Throws as
@@ -51,13 +64,19 @@ public:
     proxy_worker* worker(std::size_t index) const noexcept { return workers_[index]; }
 
 private:
-    bool somebody_may_be_back() noexcept;
+    bool somebody_may_be_back();
+    void let_back(proxy_worker& worker, server_rec* server) const noexcept;
+    bool may_be_tried(std::size_t index);
     Activity* activity_of(std::size_t slot, std::string_view url) const noexcept;
+    void note(const proxy_worker& worker, Activity* activity) const noexcept;
+    Milliseconds recovering_since(const Activity* activity, Milliseconds now) const noexcept;
 
     proxy_balancer& balancer_;
     SharedState& shared_;
     std::span<Activity* const> activities_;
     WorkerIds* ids_;
+    SlowStart slow_start_;
+    std::uint16_t start_;  // starts of the server before this one
     std::unique_ptr<Roster> roster_;
     std::vector<proxy_worker*> workers_;       // by index of the roster: in the order of their slots
     std::vector<unsigned> statuses_;           // their deciding bits as the roster was built from them
@@ -66,6 +85,7 @@ private:
     std::size_t next_to_look_at_ = 0;          // in out_of_service_
     std::uint64_t generation_ = 0;
     apr_time_t compared_ = 0;
+    apr_time_t holds_until_ = INT64_MAX;  // when somebody has recovered, if nothing else happens
 };
 
 }  // namespace lbsticky

@@ -7,6 +7,7 @@
 #include "httpd/request.hpp"
 #include "httpd/startup.hpp"
 #include "httpd/status.hpp"
+#include "httpd/trial.hpp"
 
 extern "C" {
 #include "mod_status.h"
@@ -21,6 +22,7 @@ void register_hooks(apr_pool_t* pool) noexcept {
     ap_register_provider(pool, PROXY_LBMETHOD, "sticky", "0", &provider);
     register_manager_filters();
     register_filters();
+    register_trial_filter();
 
     // At the start. find_mod_proxy() also registers Request::pre_request, the first hook that a request meets.
     ap_hook_pre_config(find_mod_proxy, nullptr, nullptr, APR_HOOK_MIDDLE);

@@ -43,7 +43,8 @@ proxy_worker* find_worker(proxy_balancer* balancer, request_rec* r) noexcept {
                               "%s: workers are chosen by plain round robin until this is mended: %s", balancer->s->name,
                               why);
             if (own) own->failing = true;
-            return request.fall_back_to(own, choose_as_byrequests(balancer, r));
+            // What mod_proxy_balancer sees may not have all workers.
+            return request.fall_back_to(own, choose_as_byrequests(own ? &own->httpds : balancer, r));
         });
 }
 

@@ -29,6 +29,8 @@ void add_activity(WorkerReport& line, const Activity& activity, apr_time_t now) 
     line.sessions = activity.sessions(static_cast<std::uint32_t>(apr_time_sec(now)));
     if (const auto last = static_cast<apr_time_t>(activity.last_sticky().load(std::memory_order_relaxed)))
         line.sticky_age = static_cast<std::uint64_t>(apr_time_sec(std::max<apr_time_t>(now - last, 0)));
+    if (const Milliseconds since = activity.life().draining_since())
+        line.draining_age = (std::max(milliseconds(now), since) - since) / 1000;
 }
 
 // A virtual host's name, and the port of its ServerName or else of its <VirtualHost>; <VirtualHost *> has none.
@@ -119,11 +121,14 @@ BalancerReport read_report(proxy_balancer& balancer, server_rec* server) {
         entry.busy = worker.s->busy;
         entry.factor = reading.factor;
         entry.in_rotation = in_rotation[i];
+        entry.status.recovering = entry.in_rotation && roster.is_held_back(i);
+        entry.part_of_share = static_cast<std::uint32_t>(roster.part_of_share(i, milliseconds(now)) * 1000 >> 32);
         const auto slot = static_cast<std::size_t>(worker.s->index);
         if (const WorkerTally* tally = shared.tally(slot)) {
             entry.counts = counts_of(*tally);
             has_worker[slot] = true;
         }
+        entry.status.probing = reading.activity && reading.activity->probe().is_under_way();
         if (reading.activity) add_activity(entry, *reading.activity, now);
         report.add(std::move(entry));
     }

@@ -14,18 +14,37 @@ APLOG_USE_MODULE(lbmethod_sticky);
 namespace lbsticky {
 namespace {
 
+// A worker that is not in error, if the first one is: mod_proxy_balancer lets every worker in error serve again whose
+// time has come, from the first one on, until it finds one that can.
+proxy_worker* worker_before_all(const proxy_balancer& balancer) noexcept {
+    const auto is_in_error = [&balancer](int i) {
+        return (APR_ARRAY_IDX(balancer.workers, i, proxy_worker*)->s->status & PROXY_WORKER_IN_ERROR) != 0;
+    };
+    const int count = balancer.workers->nelts;
+    if (count == 0 || !is_in_error(0)) return nullptr;
+    for (int i = 1; i < count; ++i)
+        if (!is_in_error(i)) return APR_ARRAY_IDX(balancer.workers, i, proxy_worker*);
+    return nullptr;
+}
+
 // The balancer as mod_proxy_balancer is to see it: without stickysession=, so that it asks our finder and nobody else;
-// and with a timeout= of its own, which it sets to 0 as long as it waits. The copy counts as up to date with the list
-// of members: if it learned of one by itself, it would become the balancer of a member that outlives it. The mutex must
-// be held when the copy is made.
+// with a timeout= of its own, which it sets to 0 as long as it waits; and where it would let workers serve again that
+// one request is to try, with one worker that can. The copy counts as up to date with the list of members: if it
+// learned of one by itself, it would become the balancer of a member that outlives it. The mutex must be held when the
+// copy is made.
 proxy_balancer* view_of(proxy_balancer& balancer, const proxy_server_conf& conf, apr_pool_t* pool) noexcept {
-    if (!*balancer.s->sticky && balancer.s->timeout == 0) return &balancer;
+    proxy_worker* only = worker_before_all(balancer);
+    if (!*balancer.s->sticky && balancer.s->timeout == 0 && !only) return &balancer;
     // A later httpd may have longer ones of both.
     auto* copy =
         static_cast<proxy_balancer*>(apr_pmemdup(pool, &balancer, static_cast<std::size_t>(conf.balancers->elt_size)));
     copy->s = static_cast<proxy_balancer_shared*>(apr_pmemdup(pool, balancer.s, conf.storage->slot_size(conf.bslot)));
     *copy->s->sticky = *copy->s->sticky_path = '\0';
     copy->wupdated = copy->s->wupdated;
+    if (only) {
+        copy->workers = apr_array_make(pool, 1, sizeof(proxy_worker*));
+        APR_ARRAY_PUSH(copy->workers, proxy_worker*) = only;
+    }
     return copy;
 }
 
@@ -82,6 +101,7 @@ int Request::choose_worker(Balancer& own, proxy_worker** worker, request_rec* r,
     }
     *worker = nullptr;
     in_flight_.end();
+    trial_.failed();
     decision_.reset();
 
     // Read.
@@ -104,6 +124,7 @@ int Request::choose_worker(Balancer& own, proxy_worker** worker, request_rec* r,
             const ThreadLock lock(own.httpds);
             mod_proxy.sync_balancer(&own.httpds, r->server, conf);
             decide(decision_.emplace(), own, claims, rules, failed(), r);
+            trial_ = decision_->trial;
             seen = view_of(own.httpds, *conf, r->pool);
         },
         [this](const char*) { decision_.reset(); });
@@ -122,10 +143,12 @@ int Request::choose_worker(Balancer& own, proxy_worker** worker, request_rec* r,
         if (status == OK) {
             if (decision_->activity) in_flight_.begin(*decision_->activity);
             exchange_.begin(r, *decision_, recalled ? &*recalled : nullptr);
+            trial_.expect_answer(r);
         } else if (status != HTTP_SERVICE_UNAVAILABLE) {  // mod_proxy is done with it, and says no more
             std::exchange(tally_, {}).count();
         }
     }
+    if (status != OK) trial_.ended(status, r);
     return status == DECLINED ? HTTP_SERVICE_UNAVAILABLE : status;
 }
 
@@ -135,7 +158,9 @@ proxy_worker* Request::hand_out(Balancer& own, request_rec* r) {
         SessionName from_stickysession;
         const Rules rules = rules_of(own, from_stickysession);
         const auto decide_by = [&](const Claims& claims) {
+            trial_.failed();
             decide(decision_.emplace(), own, claims, rules, failed(), r);
+            trial_ = decision_->trial;
         };
         if (claims_) {
             decide_by(*claims_);
@@ -158,10 +183,11 @@ proxy_worker* Request::fall_back_to(Balancer* own, proxy_worker* worker) noexcep
     return worker;
 }
 
-int Request::request_status(int*, request_rec* r) noexcept {
+int Request::request_status(int* status, request_rec* r) noexcept {
     auto* request = static_cast<Request*>(ap_get_module_config(r->request_config, &lbmethod_sticky_module));
     if (!request) return DECLINED;
     request->in_flight_.end();
+    request->trial_.ended(*status, r);
     request->tally_.count();
     request->exchange_.restore(r);
     if (r->status == HTTP_SWITCHING_PROTOCOLS) request->exchange_.answered_by_upgrade();

@@ -48,6 +48,7 @@ private:
     Exchange exchange_;
     Tally tally_;
     InFlight in_flight_;
+    Trial trial_;
 };
 
 }  // namespace lbsticky

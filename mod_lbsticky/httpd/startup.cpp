@@ -42,6 +42,7 @@ const Balancer& prepare(proxy_balancer& balancer, const SharedMemory& memory, Se
     // The members may have changed since children of the last generation read them.
     own->shared.generation().fetch_add(1, std::memory_order_release);
     own->shared.notices().reset();
+    own->roster.begin();
     return *own;
 }
 

@@ -47,7 +47,7 @@ int main() {
                 const std::size_t before = mallinfo2().uordblks + mallinfo2().hblkhd;
                 const auto start = std::chrono::steady_clock::now();
                 lbsticky::Roster roster(std::move(workers));
-                roster.by_rotation(tickets);
+                roster.by_rotation(tickets, 0);
                 const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
                 milliseconds.push_back(took.count());
                 bytes = mallinfo2().uordblks + mallinfo2().hblkhd - before;

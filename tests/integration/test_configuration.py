@@ -19,6 +19,8 @@ SESSION_NAMES = "LBStickySession takes one or more of NAME or NAME|PARAM (a cook
 ON_OR_OFF = ("LBStickyHash takes one argument, whether a session id without a known route is placed by consistent "
              "hashing: on or off")
 PLACE = "LBStickyPlace takes one argument, who gets a new session: rotation, busyness or sessions"
+SLOW_START = ("LBStickySlowStart takes 1-2 arguments, how long a member that comes into service gets only a part of its "
+              "share of new sessions, which grows from from=N% (10%) to all of it")
 LIMIT = "LBStickyLimit: it takes new=N, all=N or both, N being a number of requests in flight"
 A = "http://127.0.0.1:1"
 B = "http://127.0.0.1:2"
@@ -69,7 +71,8 @@ def refusal(server):
 
 DIRECTIVES = {"LBStickySession": "LBStickySession JSESSIONID", "LBStickyCookie": "LBStickyCookie off",
               "LBStickySecretFile": "LBStickySecretFile secrets", "LBStickyHash": "LBStickyHash off",
-              "LBStickyPlace": "LBStickyPlace busyness", "LBStickyLimit": "LBStickyLimit new=10 all=20"}
+              "LBStickyPlace": "LBStickyPlace busyness", "LBStickyLimit": "LBStickyLimit new=10 all=20",
+              "LBStickySlowStart": "LBStickySlowStart 1m"}
 
 # The sections around the directive, outermost first, as they are written; none is the top of the file.
 OTHER_PLACES = [
@@ -197,6 +200,23 @@ def test_httpd_refuses_a_limit_that_is_given_twice(written, line, value):
         f"LBStickyLimit: '{value}' is not allowed: {value[:4]} stands there already")
 
 
+DURATIONS = "seconds, or a number with ms, s, m, h or d"
+
+
+@pytest.mark.parametrize("value", ["off", "fast", "-1", "+1", "1.5", "1x", "1S", "1min", "8d", "169h", "7d1h",
+                                   "from=10%", "99999999999999999999"])
+def test_httpd_refuses_what_is_no_time_for_a_slow_start(written, value):
+    assert refusal(written(section(f"LBStickySlowStart {value}"))) == (
+        f"LBStickySlowStart: '{value}' is not allowed: {DURATIONS}, at most 7d; 0: none")
+
+
+@pytest.mark.parametrize("value", ["from", "from=", "from=10", "from=0%", "from=101%", "from=-1%", "from=x%",
+                                   "from=1.5%", "from=10%%", "FROM=10%", "10%", "to=10%"])
+def test_httpd_refuses_a_bad_beginning_of_a_slow_start(written, value):
+    assert refusal(written(section(f"LBStickySlowStart 1m {value}"))) == (
+        f"LBStickySlowStart: '{value}' is not allowed: from=N%, N being a number from 1 to 100")
+
+
 WRONG_NUMBER = {
     "LBStickySession": SESSION_NAMES,
     'LBStickySession ""': SESSION_NAMES,
@@ -209,6 +229,8 @@ WRONG_NUMBER = {
     "LBStickyPlace": PLACE,
     "LBStickyPlace rotation busyness": PLACE,
     "LBStickyLimit": LIMIT,
+    "LBStickySlowStart": SLOW_START,
+    "LBStickySlowStart 1m from=10% 2m": SLOW_START,
 }
 
 
@@ -293,6 +315,9 @@ GOOD = {
     "the largest limit": cluster(A, more="LBStickyLimit all=1000000"),
     "both limits": cluster(A, more="LBStickyLimit all=20 new=10"),
     "a limit for new sessions that is above that for all": cluster(A, more='LBStickyLimit new=20 "all=10"'),
+    "the longest slow start": cluster(A, more="LBStickySlowStart 7d from=1%"),
+    "a slow start in milliseconds": cluster(A, more="LBStickySlowStart 500ms from=100%"),
+    "no slow start": cluster(A, more="LBStickySlowStart 0"),
     "directives in other letters": cluster(A, more="lbstickyhash off"),
     "directives before the members": section("LBStickyHash off", f"BalancerMember {A}", "ProxySet lbmethod=sticky"),
     "the method in the section's own line": section(f"BalancerMember {A}", "LBStickyHash off",

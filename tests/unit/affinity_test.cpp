@@ -24,7 +24,8 @@ public:
     }
 
     Choice choose(std::string_view cookies, std::string_view url = "/") {
-        const Claims claims = read_claims({cookies, url, proxied_url, client_address, time}, rules);
+        const Claims claims =
+            read_claims({cookies, url, proxied_url, client_address, 1000 * Milliseconds{time}}, rules);
         Tickets tickets(next_);
         return lbsticky::choose(claims, rules, roster_, tickets);
     }

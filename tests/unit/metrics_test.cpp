@@ -99,9 +99,9 @@ lbsticky_store_failures_total{balancer="shop"} 19
 lbsticky_store_away{balancer="shop"} 0
 # HELP lbsticky_weight_ratio Share of the new sessions that a worker is to get, by load factor.
 # TYPE lbsticky_weight_ratio gauge
-lbsticky_weight_ratio{balancer="shop",worker="http://10.0.0.1:8080"} 0.75
+lbsticky_weight_ratio{balancer="shop",worker="http://10.0.0.1:8080"} 0.923077
 lbsticky_weight_ratio{balancer="shop",worker="http://10.0.0.2:8080"} 0
-lbsticky_weight_ratio{balancer="shop",worker="http://10.0.0.3:8080"} 0.25
+lbsticky_weight_ratio{balancer="shop",worker="http://10.0.0.3:8080"} 0.0769231
 # HELP lbsticky_in_flight Requests that a worker is serving now, in all child processes.
 # TYPE lbsticky_in_flight gauge
 lbsticky_in_flight{balancer="shop",worker="http://10.0.0.1:8080"} 5
@@ -117,6 +117,11 @@ lbsticky_sessions{balancer="shop",worker="http://10.0.0.3:8080"} 0
 lbsticky_last_sticky_request_age_seconds{balancer="shop",worker="http://10.0.0.1:8080"} 3
 lbsticky_last_sticky_request_age_seconds{balancer="shop",worker="http://10.0.0.2:8080"} 125
 lbsticky_last_sticky_request_age_seconds{balancer="shop",worker="http://10.0.0.3:8080"} +Inf
+# HELP lbsticky_draining_seconds Time since a worker began to drain; 0 if it is not draining.
+# TYPE lbsticky_draining_seconds gauge
+lbsticky_draining_seconds{balancer="shop",worker="http://10.0.0.1:8080"} 0
+lbsticky_draining_seconds{balancer="shop",worker="http://10.0.0.2:8080"} 300
+lbsticky_draining_seconds{balancer="shop",worker="http://10.0.0.3:8080"} 0
 # HELP lbsticky_worker_busy Requests that a worker is serving now, as mod_proxy counts them.
 # TYPE lbsticky_worker_busy gauge
 lbsticky_worker_busy{balancer="shop",worker="http://10.0.0.1:8080"} 4
@@ -132,6 +137,8 @@ lbsticky_worker_status{balancer="shop",worker="http://10.0.0.1:8080",status="in_
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.1:8080",status="unhealthy"} 0
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.1:8080",status="standby"} 0
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.1:8080",status="spare"} 0
+lbsticky_worker_status{balancer="shop",worker="http://10.0.0.1:8080",status="recovering"} 0
+lbsticky_worker_status{balancer="shop",worker="http://10.0.0.1:8080",status="probing"} 0
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.2:8080",status="usable"} 1
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.2:8080",status="draining"} 1
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.2:8080",status="disabled"} 0
@@ -140,6 +147,8 @@ lbsticky_worker_status{balancer="shop",worker="http://10.0.0.2:8080",status="in_
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.2:8080",status="unhealthy"} 0
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.2:8080",status="standby"} 0
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.2:8080",status="spare"} 0
+lbsticky_worker_status{balancer="shop",worker="http://10.0.0.2:8080",status="recovering"} 0
+lbsticky_worker_status{balancer="shop",worker="http://10.0.0.2:8080",status="probing"} 0
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.3:8080",status="usable"} 1
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.3:8080",status="draining"} 0
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.3:8080",status="disabled"} 0
@@ -148,6 +157,8 @@ lbsticky_worker_status{balancer="shop",worker="http://10.0.0.3:8080",status="in_
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.3:8080",status="unhealthy"} 0
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.3:8080",status="standby"} 1
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.3:8080",status="spare"} 1
+lbsticky_worker_status{balancer="shop",worker="http://10.0.0.3:8080",status="recovering"} 1
+lbsticky_worker_status{balancer="shop",worker="http://10.0.0.3:8080",status="probing"} 0
 # HELP lbsticky_worker_info Route of a worker.
 # TYPE lbsticky_worker_info gauge
 lbsticky_worker_info{balancer="shop",worker="http://10.0.0.1:8080",route="node1"} 1
@@ -202,6 +213,9 @@ lbsticky_sessions{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\""} 
 # HELP lbsticky_last_sticky_request_age_seconds Time since the last request of a session that belongs to the worker; +Inf if there was none.
 # TYPE lbsticky_last_sticky_request_age_seconds gauge
 lbsticky_last_sticky_request_age_seconds{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\""} +Inf
+# HELP lbsticky_draining_seconds Time since a worker began to drain; 0 if it is not draining.
+# TYPE lbsticky_draining_seconds gauge
+lbsticky_draining_seconds{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\""} 0
 # HELP lbsticky_worker_busy Requests that a worker is serving now, as mod_proxy counts them.
 # TYPE lbsticky_worker_busy gauge
 lbsticky_worker_busy{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\""} 0
@@ -215,6 +229,8 @@ lbsticky_worker_status{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'
 lbsticky_worker_status{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",status="unhealthy"} 0
 lbsticky_worker_status{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",status="standby"} 0
 lbsticky_worker_status{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",status="spare"} 0
+lbsticky_worker_status{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",status="recovering"} 0
+lbsticky_worker_status{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",status="probing"} 1
 # HELP lbsticky_worker Route of a worker.
 # TYPE lbsticky_worker info
 lbsticky_worker_info{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",route="</table>�"} 1
@@ -241,9 +257,9 @@ TEST_CASE("the state of balancers as JSON, whatever their names are", "[metrics]
     "learned": {"sessions": 5, "places": 65536, "idle_seconds": 3600, "evicted": 2, "dropped": 1, "store": {"address": "redis://store:6379", "state": "here", "look_ups": {"hit": 11, "miss": 12, "unanswered": 13, "remembered": 14, "capped": 15, "away": 16}, "stored": 17, "dropped": 18, "failures": 19}},
     "gone": {"requests": {"cookie": 0, "route": 1, "learned": 3, "hash": 0, "new": 2, "failover": 0, "overload": 1}, "moved_away": 5},
     "workers": [
-      {"url": "http://10.0.0.1:8080", "route": "node1", "status": ["usable"], "weight_ratio": 0.75, "requests": {"cookie": 10, "route": 20, "learned": 70, "hash": 30, "new": 40, "failover": 50, "overload": 60}, "moved_away": 6, "busy": 4, "in_flight": 5, "sessions": 1234, "last_sticky_request_age_seconds": 3},
-      {"url": "http://10.0.0.2:8080", "route": "node2", "status": ["usable", "draining"], "weight_ratio": 0, "requests": {"cookie": 1, "route": 2, "learned": 7, "hash": 3, "new": 10, "failover": 5, "overload": 0}, "moved_away": 0, "busy": 0, "in_flight": 0, "sessions": 1, "last_sticky_request_age_seconds": 125},
-      {"url": "http://10.0.0.3:8080", "route": "", "status": ["usable", "standby", "spare"], "weight_ratio": 0.25, "requests": {"cookie": 0, "route": 0, "learned": 0, "hash": 0, "new": 0, "failover": 0, "overload": 0}, "moved_away": 0, "busy": 0, "in_flight": 0, "sessions": 0, "last_sticky_request_age_seconds": null}
+      {"url": "http://10.0.0.1:8080", "route": "node1", "status": ["usable"], "weight_ratio": 0.923077, "requests": {"cookie": 10, "route": 20, "learned": 70, "hash": 30, "new": 40, "failover": 50, "overload": 60}, "moved_away": 6, "busy": 4, "in_flight": 5, "sessions": 1234, "last_sticky_request_age_seconds": 3, "draining_seconds": null},
+      {"url": "http://10.0.0.2:8080", "route": "node2", "status": ["usable", "draining"], "weight_ratio": 0, "requests": {"cookie": 1, "route": 2, "learned": 7, "hash": 3, "new": 10, "failover": 5, "overload": 0}, "moved_away": 0, "busy": 0, "in_flight": 0, "sessions": 1, "last_sticky_request_age_seconds": 125, "draining_seconds": 300},
+      {"url": "http://10.0.0.3:8080", "route": "", "status": ["usable", "standby", "spare", "recovering"], "weight_ratio": 0.0769231, "requests": {"cookie": 0, "route": 0, "learned": 0, "hash": 0, "new": 0, "failover": 0, "overload": 0}, "moved_away": 0, "busy": 0, "in_flight": 0, "sessions": 0, "last_sticky_request_age_seconds": null, "draining_seconds": null}
     ]
   },
   {
@@ -263,7 +279,7 @@ TEST_CASE("the state of balancers as JSON, whatever their names are", "[metrics]
     "learned": null,
     "gone": {"requests": {"cookie": 0, "route": 0, "learned": 0, "hash": 0, "new": 0, "failover": 0, "overload": 0}, "moved_away": 0},
     "workers": [
-      {"url": "http://<u>'\"", "route": "</table>�", "status": ["draining", "in_error"], "weight_ratio": 0, "requests": {"cookie": 0, "route": 0, "learned": 0, "hash": 0, "new": 0, "failover": 0, "overload": 0}, "moved_away": 0, "busy": 0, "in_flight": 0, "sessions": 0, "last_sticky_request_age_seconds": null}
+      {"url": "http://<u>'\"", "route": "</table>�", "status": ["draining", "in_error", "probing"], "weight_ratio": 0, "requests": {"cookie": 0, "route": 0, "learned": 0, "hash": 0, "new": 0, "failover": 0, "overload": 0}, "moved_away": 0, "busy": 0, "in_flight": 0, "sessions": 0, "last_sticky_request_age_seconds": null, "draining_seconds": null}
     ]
   }
 ]}

@@ -28,7 +28,7 @@ public:
 
     Placed place(Placement by, std::uint32_t limit = 0, std::uint32_t now = noon) {
         Tickets tickets(next);
-        return lbsticky::place(by, limit, roster, tickets, now);
+        return lbsticky::place(by, limit, roster, tickets, 1000 * Milliseconds{now});
     }
 
     // The worker's route and, if load decided, that of the other one: "a", "a before b".
@@ -89,7 +89,7 @@ TEST_CASE("by rotation a new session goes where the rotation says, however busy 
     std::size_t different = 0;
     for (int i = 0; i < 2 * cycle + 17; ++i) {
         const Placed placed = balancer.place(Placement::rotation, limit);
-        different += placed.worker != alone.by_rotation(tickets) || placed.other;
+        different += placed.worker != alone.by_rotation(tickets, 0) || placed.other;
     }
     CHECK(different == 0);
     CHECK(balancer.next == next);
@@ -173,9 +173,9 @@ TEST_CASE("requests in all processes count", "[placement]") {
     Roster roster(activities.of({serving("a"), serving("b")}));
     std::atomic<std::uint64_t> next{0};
     Tickets tickets(next);
-    CHECK(place(Placement::busyness, 0, roster, tickets, noon).worker == 1);
-    CHECK(place(Placement::rotation, 6, roster, tickets, noon).worker == 1);
-    CHECK(place(Placement::rotation, 6, roster, tickets, noon).worker == 1);
+    CHECK(place(Placement::busyness, 0, roster, tickets, 1000 * Milliseconds{noon}).worker == 1);
+    CHECK(place(Placement::rotation, 6, roster, tickets, 1000 * Milliseconds{noon}).worker == 1);
+    CHECK(place(Placement::rotation, 6, roster, tickets, 1000 * Milliseconds{noon}).worker == 1);
 }
 
 TEST_CASE("of workers that are equally busy the one whose turn it is gets the new session", "[placement]") {
@@ -190,7 +190,7 @@ TEST_CASE("of workers that are equally busy the one whose turn it is gets the ne
         Tickets tickets(next);
         std::size_t different = 0;
         for (int i = 0; i < cycle; ++i)
-            different += weighted.place(Placement::busyness).worker != alone.by_rotation(tickets);
+            different += weighted.place(Placement::busyness).worker != alone.by_rotation(tickets, 0);
         CHECK(different == 0);
     }
 }
@@ -474,8 +474,8 @@ TEST_CASE("a worker whose activity nobody knows takes part, as one that is idle"
     Tickets tickets(next);
     for (const std::uint32_t limit : {0U, 5U}) {
         for (int i = 0; i < 4; ++i) {
-            CHECK(place(Placement::busyness, limit, roster, tickets, noon).worker == 1);
-            const Placed placed = place(Placement::rotation, limit, roster, tickets, noon);
+            CHECK(place(Placement::busyness, limit, roster, tickets, 1000 * Milliseconds{noon}).worker == 1);
+            const Placed placed = place(Placement::rotation, limit, roster, tickets, 1000 * Milliseconds{noon});
             CHECK(placed.worker == 1);
         }
     }
@@ -484,7 +484,8 @@ TEST_CASE("a worker whose activity nobody knows takes part, as one that is idle"
         std::atomic<std::uint64_t> from_0{0};
         Tickets others(from_0);
         for (const Placement by : {Placement::rotation, Placement::busyness, Placement::sessions})
-            for (std::size_t turn = 0; turn < 4; ++turn) CHECK(place(by, 1, unknown, others, noon).worker == turn);
+            for (std::size_t turn = 0; turn < 4; ++turn)
+                CHECK(place(by, 1, unknown, others, 1000 * Milliseconds{noon}).worker == turn);
     }
 }
 

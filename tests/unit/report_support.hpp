@@ -44,6 +44,7 @@ inline BalancerReport shop() {
     two.factor = 100;
     two.sessions = 1;
     two.sticky_age = 125;
+    two.draining_age = 300;
     two.counts = {{1, 2, 7, 3, 10, 5, 0}, 0};
     balancer.add(two);
 
@@ -53,6 +54,8 @@ inline BalancerReport shop() {
     three.status.standby = three.status.spare = true;
     three.factor = 100;
     three.in_rotation = true;
+    three.status.recovering = true;
+    three.part_of_share = 250;
     balancer.add(three);
     return balancer;
 }
@@ -72,7 +75,7 @@ inline BalancerReport hostile() {
     worker.route = "</table>\xE9";
     worker.cookie = ".</table>";
     worker.status.usable = false;
-    worker.status.draining = worker.status.in_error = true;
+    worker.status.draining = worker.status.in_error = worker.status.probing = true;
     worker.factor = 100;
     balancer.add(worker);
     return balancer;

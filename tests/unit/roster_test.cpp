@@ -175,7 +175,7 @@ TEST_CASE("the rotation runs over the eligible workers by their factors", "[rost
     std::atomic<std::uint64_t> next{0};
     Tickets tickets(next);
     std::vector<std::size_t> order;
-    for (int i = 0; i < 7; ++i) order.push_back(roster.by_rotation(tickets).value());
+    for (int i = 0; i < 7; ++i) order.push_back(roster.by_rotation(tickets, 0).value());
     CHECK(order == std::vector<std::size_t>{1, 1, 3, 1, 1, 4, 1});
     CHECK(next == 7);
 }
@@ -189,7 +189,7 @@ TEST_CASE("the rotation is built when it is first asked for, by a ticket or what
     CHECK_FALSE(roster.has_rotation());
     std::atomic<std::uint64_t> next{0};
     Tickets tickets(next);
-    roster.by_rotation(tickets);
+    roster.by_rotation(tickets, 0);
     CHECK(roster.has_rotation());
 
     Roster another(workers);
@@ -197,7 +197,7 @@ TEST_CASE("the rotation is built when it is first asked for, by a ticket or what
     CHECK(another.has_rotation());
 
     Roster nobody({down(serving("a"))});
-    CHECK_FALSE(nobody.by_rotation(tickets));
+    CHECK_FALSE(nobody.by_rotation(tickets, 0));
     CHECK_FALSE(nobody.has_rotation());
 }
 
@@ -210,7 +210,7 @@ TEST_CASE("the picks of the rotation are places among the eligible workers", "[r
     CHECK(roster.rotation().cycle() == 7);
     CHECK(roster.has_rotation());
     for (std::uint64_t ticket = 0; ticket < 20; ++ticket)
-        CHECK(roster.eligible()[roster.rotation().pick(ticket)] == another.by_rotation(tickets));
+        CHECK(roster.eligible()[roster.rotation().pick(ticket)] == another.by_rotation(tickets, 0));
     CHECK(&roster.rotation() == &roster.rotation());
     CHECK(Roster({}).rotation().cycle() == 0);
 }
@@ -219,13 +219,13 @@ TEST_CASE("if nobody is eligible, nobody is chosen and no ticket is drawn", "[ro
     Roster roster({down(serving("a")), draining(serving("b"))});
     std::atomic<std::uint64_t> next{0};
     Tickets tickets(next);
-    CHECK_FALSE(roster.by_rotation(tickets));
+    CHECK_FALSE(roster.by_rotation(tickets, 0));
     CHECK_FALSE(roster.by_hash("12345"));
     CHECK(next == 0);
     CHECK(roster.owed(5) == std::vector<int>{0, 0});
 
     Roster empty({});
-    CHECK_FALSE(empty.by_rotation(tickets));
+    CHECK_FALSE(empty.by_rotation(tickets, 0));
     CHECK_FALSE(empty.by_hash("12345"));
     CHECK_FALSE(empty.find("a"));
     CHECK(empty.owed(5).empty());
@@ -335,8 +335,8 @@ TEST_CASE("a roster has at most 65,535 workers", "[roster]") {
     CHECK(roster.eligible().size() == 65'535);
     std::atomic<std::uint64_t> next{65'534};
     Tickets tickets(next);
-    CHECK(roster.by_rotation(tickets) == 65'534);
-    CHECK(roster.by_rotation(tickets) == 0);
+    CHECK(roster.by_rotation(tickets, 0) == 65'534);
+    CHECK(roster.by_rotation(tickets, 0) == 0);
 }
 
 TEST_CASE("a worker is failing if a failure, and nothing else, keeps it from serving", "[roster]") {

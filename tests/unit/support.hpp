@@ -63,6 +63,13 @@ inline Worker draining(Worker worker) {
     return worker;
 }
 
+// In service since then, and recovering from it.
+inline Worker recovering(Milliseconds since, Worker worker) {
+    worker.recovering = true;
+    worker.in_service_since = since;
+    return worker;
+}
+
 inline Worker spare(Worker worker) {
     worker.spare = true;
     return worker;

@@ -24,7 +24,7 @@ const std::vector<Worker> uneven = {serving("a", 100), serving("b", 500), servin
 void draw(Drawn& drawn, std::size_t count) {
     Roster roster(uneven);
     Tickets tickets(drawn.next);
-    for (std::size_t i = 0; i < count; ++i) drawn.picked[*roster.by_rotation(tickets)].fetch_add(1);
+    for (std::size_t i = 0; i < count; ++i) drawn.picked[*roster.by_rotation(tickets, 0)].fetch_add(1);
 }
 
 void draw_from_threads(Drawn& drawn, std::size_t threads, std::size_t count) {
@@ -43,7 +43,7 @@ std::vector<std::uint64_t> picked_by_one_thread(std::size_t count) {
     Roster roster(uneven);
     std::atomic<std::uint64_t> next{0};
     Tickets tickets(next);
-    for (std::size_t i = 0; i < count; ++i) ++picked[*roster.by_rotation(tickets)];
+    for (std::size_t i = 0; i < count; ++i) ++picked[*roster.by_rotation(tickets, 0)];
     return picked;
 }
 
