@@ -709,12 +709,31 @@ def test_what_was_learned_is_kept_over_graceful_restarts(httpd, backends, table)
     for number in (1, 2, 3):
         give(server, members, number, *(f"session{number}-{n}" for n in range(8)))
     placed = homes(server)
-    for more in (table, "", table):
+    for more in (table, ""):
         restart(server, STATUS + cluster(*with_routes(members), more=OFF + LEARN + more))
         assert learned(server)["sessions"] == 48 and learned(server)["evicted"] == 0
         for number in (1, 2, 3):
             assert {asked(server, f"session{number}-{n}") for n in range(8)} == {(number, "learned")}
         assert homes(server, affinity="learned") == placed
+
+
+def test_what_a_process_of_the_generation_before_learns_the_next_one_knows(httpd, backends, send):
+    """A request that was under way when httpd was restarted."""
+    members = backends(3)
+    server = httpd(cluster(*with_routes(members), more=OFF + LEARN))
+    for member in members:
+        member.gate.clear()
+    before = server.children()
+    sent = send(server, "/slow")
+    [member] = wait_until(lambda: [member for member in members if member.requests], "a member has the request")
+    server.graceful()
+    member.headers = [InCookie.made("abc")]
+    for each in members:
+        each.gate.set()
+    assert InCookie.given(sent.answer()) == ["abc"]
+    member.headers = []
+    wait_until(lambda: not before & server.children(), "the generation before has ended")
+    assert asked(server, "abc") == (members.index(member) + 1, "learned")
 
 
 def test_a_session_outlives_many_graceful_restarts_under_load(httpd, quick_applications):

@@ -127,13 +127,15 @@ def test_a_start_finds_what_was_learned_before_the_stop(start, httpd, backends, 
     assert learned(server)["sessions"] == 24
 
 
-def test_what_waits_is_stored_when_httpd_stops(start, httpd, backends, kind):
+def test_what_waits_is_stored_when_httpd_stops(start, httpd, quick_applications, kind):
     store = start(kind)
-    members = backends(2)
-    server = httpd(front(with_routes(members), store))
-    give(server, members, 2, *(f"session{number}" for number in range(20)))
+    server = httpd(front(quick.members_of(quick_applications(2)), store, "timeout=5s"))
+    store.process.send_signal(signal.SIGSTOP)
+    for _ in range(200):
+        quick.begin_session(server)
+    store.process.send_signal(signal.SIGCONT)
     server.stop()
-    assert store.keys() == 20
+    assert store.keys() == 200
 
 
 def test_a_graceful_restart_goes_on_with_the_store_and_begins_with_another(start, httpd, backends):
