@@ -24,9 +24,10 @@ struct Balancer {
           cookie_name(cookie.name_for(the_httpds)),
           cookie_end{attributes_text(cookie.attributes, false), attributes_text(cookie.attributes, true)},
           appends(settings.appends()),
+          drain(settings.drain.value_or(DrainSettings{})),
           worker_ids(secrets()),
           roster(the_httpds, memory, cookie_name.empty() && !appends ? nullptr : &worker_ids,
-                 settings.slow_start.value_or(SlowStart{})) {}
+                 settings.slow_start.value_or(SlowStart{}), drain.drain) {}
 
     Balancer(const Balancer&) = delete;
     Balancer& operator=(const Balancer&) = delete;
@@ -39,8 +40,9 @@ struct Balancer {
     const std::string cookie_name;                // of the balancer's own cookie; empty: it gives none
     const std::array<std::string, 2> cookie_end;  // its attributes, for clients without and with TLS
     const bool appends;                           // routes to session ids
-    WorkerIds worker_ids;                         // needs the balancer's thread mutex
-    LiveRoster roster;                            // needs the balancer's thread mutex
+    const DrainSettings drain;
+    WorkerIds worker_ids;  // needs the balancer's thread mutex
+    LiveRoster roster;     // needs the balancer's thread mutex
     bool failing = false;  // the last request could not be decided; needs the balancer's thread mutex
 
     // The Balancer of one of httpd's balancers. Null only for one that was made after the start.

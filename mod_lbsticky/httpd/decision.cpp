@@ -125,7 +125,11 @@ void decide(Decision& decision, Balancer& own, const Claims& claims, const Rules
     if (choice.affinity == Affinity::overload) decision.home_activity = roster->workers()[*choice.other].activity;
     decision.affinity = choice.affinity;
     decision.session = choice.session;
-    if (const auto moved_from = choice.moved_from()) decision.moved_from = live.worker(*moved_from);
+    if (const auto moved_from = choice.moved_from()) {
+        decision.moved_from = live.worker(*moved_from);
+        const Worker& wanted = roster->workers()[*moved_from];
+        decision.is_drain_over = wanted.is_drain_over && wanted.usable;
+    }
     decision.has_names = !rules.names.empty();
     decision.has_cookie = choice.cookie.present;
     decision.unknown_cookie = choice.cookie.present && !choice.cookie.worker;
