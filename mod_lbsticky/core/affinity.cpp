@@ -104,11 +104,18 @@ std::pair<std::optional<std::size_t>, Affinity> named_by_request(const Roster& r
     return {stand_in(roster, choice, may), Affinity::failover};
 }
 
+// Whether the session is over of a client that has only the balancer's own cookie left: its worker drains, and may have
+// told it to begin anew, as Tomcat's LoadBalancerDrainingValve does. By the cookie it would go there again, for ever.
+bool is_session_over(const Rules& rules, const Roster& roster, const Choice& choice) noexcept {
+    return choice.cookie.worker && !rules.names.empty() && !choice.session.exists() &&
+           roster.workers()[*choice.cookie.worker].draining;
+}
+
 // The table itself. What it looks at is noted in the choice.
 std::pair<std::optional<std::size_t>, Affinity> decided(const Claims& claims, const Rules& rules, Roster& roster,
                                                         Tickets& tickets, Choice& choice) {
     const Session& session = choice.session;
-    const bool is_known = choice.named().has_value();
+    const bool is_known = choice.named() && !is_session_over(rules, roster, choice);
     if (is_known) {
         if (const auto found = named_by_request(roster, choice, anyone); found.first) return found;
         if (rules.nofailover) return {std::nullopt, Affinity::refused};

@@ -204,6 +204,11 @@ std::string exposition(std::span<const BalancerReport> balancers, std::string_vi
     out.each_worker([&](const std::string& labels, const BalancerReport&, const WorkerReport& worker) {
         out.sample(labels, std::to_string(worker.draining_age.value_or(0)));
     });
+    out.family("lbsticky_drain_deadline_seconds", "gauge",
+               "Time until the sessions of a worker are moved that is draining; +Inf if they are not to be.");
+    out.each_worker([&](const std::string& labels, const BalancerReport&, const WorkerReport& worker) {
+        out.sample(labels, worker.deadline_left ? std::to_string(*worker.deadline_left) : "+Inf");
+    });
     out.family("lbsticky_worker_busy", "gauge", "Requests that a worker is serving now, as mod_proxy counts them.");
     out.each_worker([&](const std::string& labels, const BalancerReport&, const WorkerReport& worker) {
         out.sample(labels, std::to_string(worker.busy));
@@ -244,7 +249,8 @@ std::string json_of(const BalancerReport& balancer, const WorkerReport& worker) 
             ", \"busy\": " + std::to_string(worker.busy) + ", \"in_flight\": " + std::to_string(worker.in_flight) +
             ", \"sessions\": " + std::to_string(worker.sessions) + ", \"last_sticky_request_age_seconds\": ";
     const auto or_null = [](const auto& age) { return age ? std::to_string(*age) : "null"; };
-    return text + or_null(worker.sticky_age) + ", \"draining_seconds\": " + or_null(worker.draining_age) + "}";
+    return text + or_null(worker.sticky_age) + ", \"draining_seconds\": " + or_null(worker.draining_age) +
+           ", \"drain_deadline_seconds\": " + or_null(worker.deadline_left) + "}";
 }
 
 std::string json_of(const StoreReport& store) {

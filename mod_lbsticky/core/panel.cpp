@@ -76,6 +76,7 @@ std::string last_sticky(const WorkerReport& worker) {
     const auto age = worker.sticky_age;
     if (worker.status.draining)
         return "draining" + (worker.draining_age ? " for " + duration(*worker.draining_age) : std::string()) +
+               (worker.deadline_left ? ", until in " + duration(*worker.deadline_left) : std::string()) +
                ": no sticky request " + (age ? "for " + duration(*age) : "ever");
     return age ? duration(*age) + " ago" : "never";
 }
@@ -256,6 +257,7 @@ std::string panel_xml(const BalancerReport& balancer) {
         add(in_member, element("moved_away", worker.counts.moved_away));
         if (worker.sticky_age) add(in_member, element("last_sticky_request_age", *worker.sticky_age));
         if (worker.draining_age) add(in_member, element("draining_seconds", *worker.draining_age));
+        if (worker.deadline_left) add(in_member, element("drain_deadline_seconds", *worker.deadline_left));
         add(in_balancer, "</httpd:member>");
     }
     return text + "\n      </httpd:sticky>";
@@ -264,8 +266,8 @@ std::string panel_xml(const BalancerReport& balancer) {
 std::string status_html(std::span<const BalancerReport> balancers) {
     std::string text = "<hr />\n<h2>Session persistence (lbmethod sticky)</h2>\n<table border='0'><tr>";
     const Words behind{
-        "In flight", "Sessions",   "Refused", "Cookies given",   "Cookies not understood", "Cookies of older secrets",
-        "Draining",  "Recovering", "Probing", "Learned sessions"};
+        "In flight", "Sessions",   "Refused", "Cookies given", "Cookies not understood", "Cookies of older secrets",
+        "Draining",  "Recovering", "Probing", "Drained",       "Learned sessions"};
     for (const auto column : with_affinities({"Balancer"}, behind)) text.append("<th>").append(column).append("</th>");
     text += "</tr>\n";
     for (const BalancerReport& balancer : balancers) {
@@ -281,6 +283,7 @@ std::string status_html(std::span<const BalancerReport> balancers) {
         cell(balancer.members_that_are(&Status::draining));
         cell(balancer.members_that_are(&Status::recovering));
         cell(balancer.members_that_are(&Status::probing));
+        cell(balancer.members_that_are(&Status::drained));
         cell(balancer.learned ? balancer.learned->held : 0);
         text += "</tr>\n";
     }
@@ -312,6 +315,7 @@ std::string status_lines(std::span<const BalancerReport> balancers) {
         line("Draining", std::to_string(balancer.members_that_are(&Status::draining)));
         line("Recovering", std::to_string(balancer.members_that_are(&Status::recovering)));
         line("Probing", std::to_string(balancer.members_that_are(&Status::probing)));
+        line("Drained", std::to_string(balancer.members_that_are(&Status::drained)));
         if (!balancer.learned) continue;
         line("LearnedSessions", std::to_string(balancer.learned->held));
         line("LearnedEvicted", std::to_string(balancer.learned->evicted));

@@ -33,14 +33,16 @@ struct WorkerReport {
     std::string route;   // empty: none
     std::string cookie;  // the value of the balancer's own cookie that names it; empty: none, or a secret token
     Status status;
-    std::uint32_t factor = 0;                   // in hundredths
-    bool in_rotation = false;                   // has a share of the new sessions
-    std::uint32_t part_of_share = 1000;         // that it is to get, in thousandths: recovering workers get a part
-    std::uint64_t busy = 0;                     // requests that it is serving now, as mod_proxy counts them
-    std::uint64_t in_flight = 0;                // the same, exactly
-    std::uint64_t sessions = 0;                 // that are alive on it
-    std::optional<std::uint64_t> sticky_age;    // seconds since the last sticky request; none: never
-    std::optional<std::uint64_t> draining_age;  // seconds since it began to drain; none: it is not draining
+    std::uint32_t factor = 0;                    // in hundredths
+    bool in_rotation = false;                    // has a share of the new sessions
+    std::uint32_t part_of_share = 1000;          // that it is to get, in thousandths: recovering workers get a part
+    std::uint64_t busy = 0;                      // requests that it is serving now, as mod_proxy counts them
+    std::uint64_t in_flight = 0;                 // the same, exactly
+    std::uint64_t sessions = 0;                  // that are alive on it
+    std::optional<std::uint64_t> sticky_age;     // seconds since the last sticky request; none: never
+    std::optional<std::uint64_t> draining_age;   // seconds since it began to drain; none: it is not draining
+    std::optional<std::uint64_t> deadline_left;  // seconds until its sessions are moved; none: never
+    std::string drain_lacks = "nothing is known of it";  // what is missing until it is drained; empty: it is
     Counts counts;
 
     std::uint64_t weight() const noexcept { return in_rotation ? std::uint64_t{factor} * part_of_share : 0; }

@@ -81,8 +81,11 @@ public:
         return turn->worker;
     }
 
-    // Whether the worker serves a request that names it: it is usable, or due.
-    bool serves(std::size_t worker) const noexcept { return workers_[worker].usable || is_due(worker); }
+    // Whether the worker serves a request that names it: it is usable, or due, and the deadline of its drain is not
+    // over.
+    bool serves(std::size_t worker) const noexcept {
+        return (workers_[worker].usable || is_due(worker)) && !workers_[worker].is_drain_over;
+    }
 
     // Due are workers that are in error, but which the request that is next to choose them may try; the roster itself
     // never changes for it. Other rosters of the same workers have none.

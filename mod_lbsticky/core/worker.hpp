@@ -24,6 +24,7 @@ struct Status {
     bool spare = false;       // stands in, one for one, for workers of its set that cannot serve
     bool recovering = false;  // came into service a while ago, and is to have a part of its share (LBStickySlowStart)
     bool probing = false;     // in error still, but for one request that tries it
+    bool drained = false;     // draining, and nobody needs it any more (LBStickyDrain)
 
     // Whether a failure, and nothing else, keeps it from serving.
     bool failing() const noexcept { return !usable && (in_error || unhealthy) && !disabled && !stopped; }
@@ -37,7 +38,7 @@ struct StatusWord {
 };
 
 // The word for each flag, in the order in which they are shown.
-inline constexpr std::array<StatusWord, 10> status_words{{{"usable", &Status::usable},
+inline constexpr std::array<StatusWord, 11> status_words{{{"usable", &Status::usable},
                                                           {"draining", &Status::draining},
                                                           {"disabled", &Status::disabled},
                                                           {"stopped", &Status::stopped},
@@ -46,7 +47,8 @@ inline constexpr std::array<StatusWord, 10> status_words{{{"usable", &Status::us
                                                           {"standby", &Status::standby},
                                                           {"spare", &Status::spare},
                                                           {"recovering", &Status::recovering},
-                                                          {"probing", &Status::probing}}};
+                                                          {"probing", &Status::probing},
+                                                          {"drained", &Status::drained}}};
 
 class Activity;
 
@@ -58,6 +60,7 @@ struct Worker : Status {
     std::uint32_t factor = 100;    // lbfactor, in hundredths: httpd allows 100 to 10000
     int lbset = 0;
     Milliseconds in_service_since = 0;  // of one that is recovering
+    bool is_drain_over = false;         // it is draining, and its sessions are to be moved
     Activity* activity = nullptr;       // what it does over time, shared by all processes; null: nobody knows
 
     bool operator==(const Worker&) const = default;

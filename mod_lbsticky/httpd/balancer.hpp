@@ -27,9 +27,10 @@ struct Balancer {
           cookie_end{attributes_text(cookie.attributes, false), attributes_text(cookie.attributes, true)},
           appends(settings.has_line(Keeping::append)),
           learned(the_learned),
+          drain(settings.drain.value_or(DrainSettings{})),
           worker_ids(secrets()),
           roster(the_httpds, memory, cookie_name.empty() && !appends ? nullptr : &worker_ids,
-                 settings.slow_start.value_or(SlowStart{})) {}
+                 settings.slow_start.value_or(SlowStart{}), drain.drain) {}
 
     Balancer(const Balancer&) = delete;
     Balancer& operator=(const Balancer&) = delete;
@@ -43,8 +44,9 @@ struct Balancer {
     const std::array<std::string, 2> cookie_end;  // its attributes, for clients without and with TLS
     const bool appends;                           // routes to session ids
     LearnedSessions* const learned;               // null: none are
-    WorkerIds worker_ids;                         // needs the balancer's thread mutex
-    LiveRoster roster;                            // needs the balancer's thread mutex
+    const DrainSettings drain;
+    WorkerIds worker_ids;  // needs the balancer's thread mutex
+    LiveRoster roster;     // needs the balancer's thread mutex
     bool failing = false;  // the last request could not be decided; needs the balancer's thread mutex
 
     // The Balancer of one of httpd's balancers. Null only for one that was made after the start.

@@ -127,7 +127,11 @@ void decide(Decision& decision, Balancer& own, const Claims& claims, const Rules
     decision.session = choice.session;
     decision.is_learned = choice.learned.has_value();
     decision.is_kept = choice.session.worker || (claims.from && claims.from->keeping == Keeping::learn);
-    if (const auto moved_from = choice.moved_from()) decision.moved_from = live.worker(*moved_from);
+    if (const auto moved_from = choice.moved_from()) {
+        decision.moved_from = live.worker(*moved_from);
+        const Worker& wanted = roster->workers()[*moved_from];
+        decision.is_drain_over = wanted.is_drain_over && wanted.usable;
+    }
     decision.has_names = !rules.names.empty();
     decision.has_cookie = choice.cookie.present;
     decision.unknown_cookie = choice.cookie.present && !choice.cookie.worker;

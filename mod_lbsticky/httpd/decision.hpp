@@ -30,6 +30,7 @@ struct Decision {
     bool has_cookie = false;       // the request has the balancer's own cookie,
     bool unknown_cookie = false;   // which names nobody,
     bool outdated_cookie = false;  // or names somebody by another than the first secret
+    bool is_drain_over = false;    // that of moved_from: it would have served otherwise
     bool nearly_known = false;     // its route is a worker's but for case or a character or two; only for the log
     bool begins_session = false;   // it may be the first of a session
     Trial trial;                   // of the worker, if it is due; under way only then

@@ -348,6 +348,63 @@ const char* set_slow_start(cmd_parms* cmd, void* section, const char* duration, 
     });
 }
 
+// Whether members can be told by a header of that name: one that httpd itself does not go by.
+bool is_free_header(const std::string& name) {
+    constexpr const char* taken[] = {
+        "Host",    "Cookie",     "Connection", "Content-Length", "Transfer-Encoding", "Expect",
+        "Upgrade", "Keep-Alive", "TE",         "Trailer",        "Proxy-Connection"};
+    return is_cookie_name(name) && std::none_of(std::begin(taken), std::end(taken), [&name](const char* other) {
+               return ap_cstr_casecmp(name.c_str(), other) == 0;
+           });
+}
+
+// Reads one key=value of LBStickyDrain. Nothing on success, else what is allowed.
+std::optional<std::string> set_drain_value(const std::string& argument, DrainSettings& drain) {
+    const auto equals = argument.find('=');
+    const std::string key = argument.substr(0, equals), value = argument.substr(std::min(equals, argument.size()));
+    constexpr std::chrono::hours longest(24 * 366);
+    const auto duration =
+        parse_duration(std::string_view(value).substr(value.empty() ? 0 : 1), std::chrono::milliseconds(0), longest);
+    const auto milliseconds = duration ? static_cast<Milliseconds>(duration->count()) : Milliseconds{0};
+    if (key == "deadline" && duration) {
+        drain.drain.deadline = milliseconds;
+    } else if (key == "quiet" && milliseconds > 0) {
+        drain.drain.quiet = milliseconds;
+    } else if (key == "header" && equals != std::string::npos && is_free_header(value.substr(1))) {
+        drain.header = value.substr(1);
+    } else if (key == "deadline" || key == "quiet") {
+        return key + "= takes seconds, or a number with ms, s, m, h or d, at most 366d" +
+               (key == "deadline" ? "; 0: never" : ", and more than 0");
+    } else if (key == "header") {
+        return "header= takes the name of a request header that httpd does not go by itself, of letters, digits and "
+               "any of "
+               "!#$%&'*+-.^_`|~";
+    } else {
+        return "deadline=, quiet= or header=";
+    }
+    return std::nullopt;
+}
+
+const char* set_drain(cmd_parms* cmd, void* section, const char* arguments) noexcept {
+    auto& setting = static_cast<Settings*>(section)->drain;
+    if (const char* refusal = refuse_place(cmd, setting.has_value())) return refusal;
+    return run_parser(cmd, [&]() -> std::optional<std::string> {
+        DrainSettings drain;
+        std::vector<std::string> keys;
+        while (*arguments) {
+            const std::string argument = ap_getword_conf(cmd->temp_pool, &arguments);
+            const std::string refusal = "'" + argument + "' is not allowed: ";
+            if (const auto allowed = set_drain_value(argument, drain)) return refusal + *allowed;
+            const std::string key = argument.substr(0, argument.find('='));
+            if (std::find(keys.begin(), keys.end(), key) != keys.end()) return refusal + key + "= stands there already";
+            keys.push_back(key);
+        }
+        if (keys.empty()) return "it takes deadline=, quiet= and header=, at least one of them";
+        setting = std::move(drain);
+        return std::nullopt;
+    });
+}
+
 // To httpd the directives may stand anywhere: refuse_place() says better where they may not.
 constexpr int anywhere = RSRC_CONF | ACCESS_CONF;
 
@@ -381,6 +438,9 @@ const command_rec directives[] = {
     AP_INIT_RAW_ARGS("LBStickyStore", any_function(set_store), nullptr, anywhere,
                      "where front ends share learned sessions: redis://[USER:PASSWORD@]HOST[:PORT][/DB] or "
                      "memcached://HOST[:PORT], then timeout=, prefix=, password-file="),
+    AP_INIT_RAW_ARGS("LBStickyDrain", any_function(set_drain), nullptr, anywhere,
+                     "what draining means: deadline=, after which sessions are moved; quiet=, in which none asks of a "
+                     "member that is drained; header=NAME, by which members are told over HTTP"),
     AP_INIT_TAKE12(
         "LBStickySlowStart", any_function(set_slow_start), nullptr, anywhere,
         "how long a member that comes into service gets only a part of its share of new sessions, which grows "
@@ -408,6 +468,7 @@ Settings Settings::merged_with(const Settings& over) const {
     if (over.table) merged.table = over.table;
     if (over.store) merged.store = over.store;
     if (over.slow_start) merged.slow_start = over.slow_start;
+    if (over.drain) merged.drain = over.drain;
     return merged;
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/drain.hpp"
 #include "core/placement.hpp"
 #include "core/session_name.hpp"
 #include "core/set_cookie.hpp"
@@ -26,6 +27,12 @@ struct CookieSettings {
     std::string name_for(const proxy_balancer& balancer) const;
 };
 
+// LBStickyDrain: what draining means.
+struct DrainSettings {
+    Drain drain;
+    std::string header;  // by which members are told over HTTP; empty: they are not
+};
+
 // Says that a `*` in the name of a session's cookie is no wildcard, and what to do. The end of a sentence.
 inline constexpr char no_wildcard[] =
     "a * stands for nothing here; for a cookie whose name changes, as classic ASP's ASPSESSIONID... does, use the "
@@ -42,6 +49,7 @@ struct Settings {
     std::optional<TableSettings> table;                     // LBStickyTable
     std::optional<StoreSettings> store;                     // LBStickyStore
     std::optional<SlowStart> slow_start;                    // LBStickySlowStart
+    std::optional<DrainSettings> drain;                     // LBStickyDrain
 
     bool any() const noexcept {
         return session_names || hash || cookie || secrets || placement || limits || table || store || slow_start;

@@ -133,6 +133,7 @@ bool is_of_request(const SessionName& name, const Decision& decision) noexcept {
 // Whether it is to be remembered that a session stays on the worker that serves its request: not where it was moved
 // there because its own cannot serve, or has another way to come back.
 bool stays_there(const Decision& decision, const LearnedSessions::Recalled& recalled) noexcept {
+    if (decision.affinity == Affinity::failover) return decision.is_learned && decision.is_drain_over;
     return (decision.affinity == Affinity::learned && recalled.is_due) || decision.affinity == Affinity::hash ||
            (decision.affinity == Affinity::fresh && !decision.session.id.empty());
 }

@@ -82,13 +82,14 @@ bool by_slot(const proxy_worker* a, const proxy_worker* b) noexcept {
 
 }  // namespace
 
-LiveRoster::LiveRoster(proxy_balancer& balancer, const SharedMemory& memory, WorkerIds* ids,
-                       SlowStart slow_start) noexcept
+LiveRoster::LiveRoster(proxy_balancer& balancer, const SharedMemory& memory, WorkerIds* ids, SlowStart slow_start,
+                       Drain drain) noexcept
     : balancer_(balancer),
       shared_(*memory.state),
       activities_(memory.activities),
       ids_(ids),
       slow_start_(slow_start),
+      drain_(drain),
       start_(starts_before()) {}
 
 Roster& LiveRoster::current(apr_time_t now, server_rec* server) {
@@ -120,9 +121,8 @@ Roster& LiveRoster::read_again(server_rec* server) {
         if (server && (bits & PROXY_WORKER_IN_ERROR) && !(bits & PROXY_WORKER_DRAIN)) let_back(*workers[i], server);
         if (!same) continue;
         const Worker& reading = roster_->workers()[i];
-        same = status_of(*workers[i], reading.activity) == statuses_[i] && still_reads(*workers[i], reading);
-        if (slow_start_.duration > 0 && reading.in_service_since != recovering_since(reading.activity, now))
-            same = false;
+        same = status_of(*workers[i], reading.activity) == statuses_[i] && still_reads(*workers[i], reading) &&
+               is_of_age(reading, now);
     }
     if (!same) {
         std::vector<Worker> readings;
@@ -143,6 +143,11 @@ Roster& LiveRoster::read_again(server_rec* server) {
                 readings.back().recovering = true;
                 readings.back().in_service_since = since;
                 holds_until_ = std::min(holds_until_, microseconds(since + slow_start_.duration));
+            }
+            if (drain_.deadline > 0 && readings.back().draining && activity) {
+                readings.back().is_drain_over = is_drain_over(activity, now);
+                const apr_time_t over = microseconds(drain_.over_at(activity->life().draining_since()));
+                if (!readings.back().is_drain_over) holds_until_ = std::min(holds_until_, over);
             }
             if (ids_) readings.back().ids = ids_->of(readings.back());
             if (!readings.back().usable || readings.back().draining) out_of_service.push_back(i);
@@ -183,6 +188,16 @@ Milliseconds LiveRoster::recovering_since(const Activity* activity, Milliseconds
     if (slow_start_.duration == 0 || !activity) return 0;
     const Milliseconds since = activity->life().in_service_since();
     return now < since + slow_start_.duration ? since : 0;
+}
+
+bool LiveRoster::is_drain_over(const Activity* activity, Milliseconds now) const noexcept {
+    return drain_.deadline > 0 && activity && drain_.is_over(activity->life().draining_since(), now);
+}
+
+// Whether what time makes of the worker is still as it was read.
+bool LiveRoster::is_of_age(const Worker& reading, Milliseconds now) const noexcept {
+    return reading.in_service_since == recovering_since(reading.activity, now) &&
+           reading.is_drain_over == is_drain_over(reading.activity, now);
 }
 
 Activity* LiveRoster::activity_of(std::size_t slot, std::string_view url) const noexcept {

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "core/drain.hpp"
 #include "core/roster.hpp"
 #include "httpd/apache.hpp"
 #include "httpd/shared_memory.hpp"
@@ -27,7 +28,8 @@ namespace lbsticky {
 class LiveRoster {
 public:
     // Reads nothing yet. `ids` says what clients know a worker by; null: they know none. All must outlive it.
-    LiveRoster(proxy_balancer& balancer, const SharedMemory& memory, WorkerIds* ids, SlowStart slow_start) noexcept;
+    LiveRoster(proxy_balancer& balancer, const SharedMemory& memory, WorkerIds* ids, SlowStart slow_start,
+               Drain drain) noexcept;
 
     // Notes how the workers are that the configuration has: with the server's first start none of them comes into
     // service, with a later one those that others have served without. For the post_config hook.
@@ -70,12 +72,15 @@ private:
     Activity* activity_of(std::size_t slot, std::string_view url) const noexcept;
     void note(const proxy_worker& worker, Activity* activity) const noexcept;
     Milliseconds recovering_since(const Activity* activity, Milliseconds now) const noexcept;
+    bool is_drain_over(const Activity* activity, Milliseconds now) const noexcept;
+    bool is_of_age(const Worker& reading, Milliseconds now) const noexcept;
 
     proxy_balancer& balancer_;
     SharedState& shared_;
     std::span<Activity* const> activities_;
     WorkerIds* ids_;
     SlowStart slow_start_;
+    Drain drain_;
     std::uint16_t start_;  // starts of the server before this one
     std::unique_ptr<Roster> roster_;
     std::vector<proxy_worker*> workers_;       // by index of the roster: in the order of their slots
@@ -85,7 +90,7 @@ private:
     std::size_t next_to_look_at_ = 0;          // in out_of_service_
     std::uint64_t generation_ = 0;
     apr_time_t compared_ = 0;
-    apr_time_t holds_until_ = INT64_MAX;  // when somebody has recovered, if nothing else happens
+    apr_time_t holds_until_ = INT64_MAX;  // when somebody has recovered, or a deadline is over
 };
 
 }  // namespace lbsticky

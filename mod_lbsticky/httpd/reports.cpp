@@ -24,13 +24,20 @@ Counts counts_of(const WorkerTally& tally) noexcept {
     return counts;
 }
 
-void add_activity(WorkerReport& line, const Activity& activity, apr_time_t now) noexcept {
+void add_activity(WorkerReport& line, const Activity& activity, const Drain& drain, apr_time_t now) {
     line.in_flight = activity.in_flight();
     line.sessions = activity.sessions(static_cast<std::uint32_t>(apr_time_sec(now)));
     if (const auto last = static_cast<apr_time_t>(activity.last_sticky().load(std::memory_order_relaxed)))
         line.sticky_age = static_cast<std::uint64_t>(apr_time_sec(std::max<apr_time_t>(now - last, 0)));
-    if (const Milliseconds since = activity.life().draining_since())
-        line.draining_age = (std::max(milliseconds(now), since) - since) / 1000;
+    const Milliseconds since = activity.life().draining_since();
+    const Milliseconds present = std::max(milliseconds(now), since);
+    if (since != 0) {
+        line.draining_age = (present - since) / 1000;
+        if (drain.deadline > 0) line.deadline_left = (std::max(drain.over_at(since), present) - present + 999) / 1000;
+    }
+    const Milliseconds last_asked = activity.last_sticky().load(std::memory_order_relaxed) / 1000;
+    line.drain_lacks = what_drain_lacks(line.status, line.in_flight, drain.quiet_left(since, last_asked, present));
+    line.status.drained = line.drain_lacks.empty();
 }
 
 // A virtual host's name, and the port of its ServerName or else of its <VirtualHost>; <VirtualHost *> has none.
@@ -129,7 +136,7 @@ BalancerReport read_report(proxy_balancer& balancer, server_rec* server) {
             has_worker[slot] = true;
         }
         entry.status.probing = reading.activity && reading.activity->probe().is_under_way();
-        if (reading.activity) add_activity(entry, *reading.activity, now);
+        if (reading.activity) add_activity(entry, *reading.activity, own->drain.drain, now);
         report.add(std::move(entry));
     }
     // After a restart a worker that was added in balancer-manager is gone, but its slot, with its counts, is still

@@ -143,6 +143,7 @@ int Request::choose_worker(Balancer& own, proxy_worker** worker, request_rec* r,
         if (status == OK) {
             if (decision_->activity) in_flight_.begin(*decision_->activity);
             exchange_.begin(r, *decision_, recalled ? &*recalled : nullptr);
+            activation_.tell(*decision_, r);
             trial_.expect_answer(r);
         } else if (status != HTTP_SERVICE_UNAVAILABLE) {  // mod_proxy is done with it, and says no more
             std::exchange(tally_, {}).count();
@@ -189,6 +190,7 @@ int Request::request_status(int* status, request_rec* r) noexcept {
     request->in_flight_.end();
     request->trial_.ended(*status, r);
     request->tally_.count();
+    request->activation_.restore(r);
     request->exchange_.restore(r);
     if (r->status == HTTP_SWITCHING_PROTOCOLS) request->exchange_.answered_by_upgrade();
     return DECLINED;

@@ -4,6 +4,7 @@
 #include <optional>
 #include <span>
 
+#include "httpd/activation.hpp"
 #include "httpd/apache.hpp"
 #include "httpd/decision.hpp"
 #include "httpd/exchange.hpp"
@@ -49,6 +50,7 @@ private:
     Tally tally_;
     InFlight in_flight_;
     Trial trial_;
+    Activation activation_;
 };
 
 }  // namespace lbsticky

@@ -44,10 +44,40 @@ double quality(apr_pool_t* pool, const char* accept, const char* type) noexcept 
     return best;
 }
 
+// A balancer's member, by the name of the balancer and its own URL; null: there is none.
+const WorkerReport* find_member(const std::vector<BalancerReport>& reports, std::string_view balancer,
+                                std::string_view url) noexcept {
+    constexpr std::string_view scheme = BALANCER_PREFIX;
+    if (balancer.starts_with(scheme)) balancer.remove_prefix(scheme.size());
+    for (const BalancerReport& report : reports)
+        for (const WorkerReport& worker : report.workers)
+            if (report.name == balancer && worker.url == url) return &worker;
+    return nullptr;
+}
+
+// Answers whether a member is drained, by the status and one line.
+int answer_whether_drained(request_rec* r, const char* balancer, const char* member) {
+    const auto reports = reports_known_to(r->server, r);
+    const WorkerReport* worker = find_member(reports, balancer, view(member));
+    std::string line = "drained";
+    if (!worker) {
+        r->status = HTTP_NOT_FOUND;
+        line = member ? "there is no such balancer with this method, or no such member of it"
+                      : "it takes a member, too: member=URL";
+    } else if (!worker->status.drained) {
+        r->status = HTTP_CONFLICT;
+        line = worker->drain_lacks;
+    }
+    line += '\n';
+    ap_set_content_type(r, "text/plain; charset=utf-8");
+    ap_set_content_length(r, static_cast<apr_off_t>(line.size()));
+    apr_table_setn(r->headers_out, "Cache-Control", "no-store");
+    ap_rwrite(line.data(), static_cast<int>(line.size()), r);
+    return OK;
+}
+
 // The format that the client asks for; nothing if there is no such format.
-std::optional<MetricsFormat> wanted_format(request_rec* r) {
-    apr_table_t* arguments = nullptr;
-    ap_args_to_table(r, &arguments);
+std::optional<MetricsFormat> wanted_format(request_rec* r, const apr_table_t* arguments) {
     if (const char* format = apr_table_get(arguments, "format")) {
         if (std::strcmp(format, "json") == 0) return MetricsFormat::json;
         if (std::strcmp(format, "prometheus") == 0) return MetricsFormat::prometheus;
@@ -69,7 +99,11 @@ int answer_with_status(request_rec* r) noexcept {
     if (r->method_number != M_GET) return HTTP_METHOD_NOT_ALLOWED;
     return guarded(
         [&] {
-            const auto format = wanted_format(r);
+            apr_table_t* arguments = nullptr;
+            ap_args_to_table(r, &arguments);
+            if (const char* balancer = apr_table_get(arguments, "drained"))
+                return answer_whether_drained(r, balancer, apr_table_get(arguments, "member"));
+            const auto format = wanted_format(r, arguments);
             if (!format) return HTTP_BAD_REQUEST;
             const std::string text = metrics(reports_known_to(r->server, r), LBSTICKY_VERSION, *format);
             ap_set_content_type(r, content_type(*format));

@@ -328,7 +328,7 @@ LogLevel {self.log_level}
 
     def choices(self):
         """[(child process, affinity, member's URL or None)] of the requests, in the order of the decisions."""
-        pattern = r"\[lbmethod_sticky:debug\] \[pid (\d+).*?balancer://\S+: affinity (\w+),.*?member ?(\S*)$"
+        pattern = r"\[lbmethod_sticky:debug\] \[pid (\d+).*?balancer://\S+: affinity (\w+)[^,]*,.*?member ?(\S*)$"
         lines = re.findall(pattern, self.log(), re.MULTILINE)
         return [(int(pid), affinity, member or None) for pid, affinity, member in lines]
 

@@ -72,7 +72,7 @@ def refusal(server):
 DIRECTIVES = {"LBStickySession": "LBStickySession JSESSIONID", "LBStickyCookie": "LBStickyCookie off",
               "LBStickySecretFile": "LBStickySecretFile secrets", "LBStickyHash": "LBStickyHash off",
               "LBStickyPlace": "LBStickyPlace busyness", "LBStickyLimit": "LBStickyLimit new=10 all=20",
-              "LBStickySlowStart": "LBStickySlowStart 1m"}
+              "LBStickySlowStart": "LBStickySlowStart 1m", "LBStickyDrain": "LBStickyDrain deadline=30m"}
 
 # The sections around the directive, outermost first, as they are written; none is the top of the file.
 OTHER_PLACES = [
@@ -217,6 +217,30 @@ def test_httpd_refuses_a_bad_beginning_of_a_slow_start(written, value):
         f"LBStickySlowStart: '{value}' is not allowed: from=N%, N being a number from 1 to 100")
 
 
+A_DURATION = "takes seconds, or a number with ms, s, m, h or d, at most 366d"
+A_HEADER = ("takes the name of a request header that httpd does not go by itself, of letters, digits and any of "
+            "!#$%&'*+-.^_`|~")
+BAD_DRAINS = {
+    **{f"deadline={value}": f"deadline= {A_DURATION}; 0: never" for value in ("", "x", "-1", "1.5", "1M", "367d")},
+    **{f"quiet={value}": f"quiet= {A_DURATION}, and more than 0" for value in ("", "0", "0s", "off", "10min")},
+    **{f"header={value}": f"header= {A_HEADER}" for value in ("", "X:Y", "X/Y", "cookie", "Host", "Transfer-Encoding")},
+    **{value: "deadline=, quiet= or header=" for value in ("30m", "foo=1", "DEADLINE=1", "=1", "off")},
+    **{value: f"{value}= {A_DURATION}{end}" for value, end in (("deadline", "; 0: never"),
+                                                              ("quiet", ", and more than 0"))},
+    "header": f"header= {A_HEADER}",
+}
+
+
+@pytest.mark.parametrize("value, allowed", BAD_DRAINS.items(), ids=BAD_DRAINS)
+def test_httpd_refuses_what_is_no_drain(written, value, allowed):
+    assert refusal(written(section(f"LBStickyDrain {value}"))) == f"LBStickyDrain: '{value}' is not allowed: {allowed}"
+
+
+def test_httpd_refuses_one_thing_of_a_drain_said_twice(written):
+    assert refusal(written(section("LBStickyDrain deadline=1 quiet=1 deadline=2"))) == (
+        "LBStickyDrain: 'deadline=2' is not allowed: deadline= stands there already")
+
+
 WRONG_NUMBER = {
     "LBStickySession": SESSION_NAMES,
     'LBStickySession ""': SESSION_NAMES,
@@ -230,6 +254,7 @@ WRONG_NUMBER = {
     "LBStickyPlace rotation busyness": PLACE,
     "LBStickyLimit": LIMIT,
     "LBStickySlowStart": SLOW_START,
+    "LBStickyDrain": "LBStickyDrain: it takes deadline=, quiet= and header=, at least one of them",
     "LBStickySlowStart 1m from=10% 2m": SLOW_START,
 }
 
@@ -317,6 +342,8 @@ GOOD = {
     "a limit for new sessions that is above that for all": cluster(A, more='LBStickyLimit new=20 "all=10"'),
     "the longest slow start": cluster(A, more="LBStickySlowStart 7d from=1%"),
     "a slow start in milliseconds": cluster(A, more="LBStickySlowStart 500ms from=100%"),
+    "all of a drain": cluster(A, more='LBStickyDrain header=X-LB-Activation quiet=366d "deadline=12h"'),
+    "a drain without a deadline": cluster(A, more="LBStickyDrain deadline=0"),
     "no slow start": cluster(A, more="LBStickySlowStart 0"),
     "directives in other letters": cluster(A, more="lbstickyhash off"),
     "directives before the members": section("LBStickyHash off", f"BalancerMember {A}", "ProxySet lbmethod=sticky"),

@@ -29,7 +29,7 @@ THOUSAND = [f"http://10.0.{number // 250}.{number % 250 + 1}:8080 route=node{num
 PANEL = re.compile(r"<div class='lbsticky'>\n.*?</table>\n</div>\n", re.DOTALL)
 XML_PANEL = re.compile(r"  <httpd:sticky>.*?</httpd:sticky>\n    ", re.DOTALL)
 # Of which mod_status tells how many members have them.
-STATES = ["draining", "recovering", "probing"]
+STATES = ["draining", "recovering", "probing", "drained"]
 TAG = "{http://httpd.apache.org}"
 
 
@@ -618,7 +618,7 @@ def test_json_has_just_the_keys_that_scripts_rely_on(httpd, backends):
     assert set(report["gone"]) == {"requests", "moved_away"}
     assert [set(worker) for worker in report["workers"]] == [
         {"url", "route", "status", "weight_ratio", "requests", "moved_away", "busy", "in_flight", "sessions",
-         "last_sticky_request_age_seconds", "draining_seconds"}] * 2
+         "last_sticky_request_age_seconds", "draining_seconds", "drain_deadline_seconds"}] * 2
     assert set(report["workers"][0]["requests"]) == {"cookie", "route", "learned", "hash", "new", "failover", "overload"}
     assert server.report("off")["cookie"] is None and server.report("off")["workers"] == []
 

@@ -122,6 +122,11 @@ lbsticky_last_sticky_request_age_seconds{balancer="shop",worker="http://10.0.0.3
 lbsticky_draining_seconds{balancer="shop",worker="http://10.0.0.1:8080"} 0
 lbsticky_draining_seconds{balancer="shop",worker="http://10.0.0.2:8080"} 300
 lbsticky_draining_seconds{balancer="shop",worker="http://10.0.0.3:8080"} 0
+# HELP lbsticky_drain_deadline_seconds Time until the sessions of a worker are moved that is draining; +Inf if they are not to be.
+# TYPE lbsticky_drain_deadline_seconds gauge
+lbsticky_drain_deadline_seconds{balancer="shop",worker="http://10.0.0.1:8080"} +Inf
+lbsticky_drain_deadline_seconds{balancer="shop",worker="http://10.0.0.2:8080"} 600
+lbsticky_drain_deadline_seconds{balancer="shop",worker="http://10.0.0.3:8080"} +Inf
 # HELP lbsticky_worker_busy Requests that a worker is serving now, as mod_proxy counts them.
 # TYPE lbsticky_worker_busy gauge
 lbsticky_worker_busy{balancer="shop",worker="http://10.0.0.1:8080"} 4
@@ -139,6 +144,7 @@ lbsticky_worker_status{balancer="shop",worker="http://10.0.0.1:8080",status="sta
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.1:8080",status="spare"} 0
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.1:8080",status="recovering"} 0
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.1:8080",status="probing"} 0
+lbsticky_worker_status{balancer="shop",worker="http://10.0.0.1:8080",status="drained"} 0
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.2:8080",status="usable"} 1
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.2:8080",status="draining"} 1
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.2:8080",status="disabled"} 0
@@ -149,6 +155,7 @@ lbsticky_worker_status{balancer="shop",worker="http://10.0.0.2:8080",status="sta
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.2:8080",status="spare"} 0
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.2:8080",status="recovering"} 0
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.2:8080",status="probing"} 0
+lbsticky_worker_status{balancer="shop",worker="http://10.0.0.2:8080",status="drained"} 1
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.3:8080",status="usable"} 1
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.3:8080",status="draining"} 0
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.3:8080",status="disabled"} 0
@@ -159,6 +166,7 @@ lbsticky_worker_status{balancer="shop",worker="http://10.0.0.3:8080",status="sta
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.3:8080",status="spare"} 1
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.3:8080",status="recovering"} 1
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.3:8080",status="probing"} 0
+lbsticky_worker_status{balancer="shop",worker="http://10.0.0.3:8080",status="drained"} 0
 # HELP lbsticky_worker_info Route of a worker.
 # TYPE lbsticky_worker_info gauge
 lbsticky_worker_info{balancer="shop",worker="http://10.0.0.1:8080",route="node1"} 1
@@ -216,6 +224,9 @@ lbsticky_last_sticky_request_age_seconds{balancer="<b>\"'&\\\n",server="\"<i>",w
 # HELP lbsticky_draining_seconds Time since a worker began to drain; 0 if it is not draining.
 # TYPE lbsticky_draining_seconds gauge
 lbsticky_draining_seconds{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\""} 0
+# HELP lbsticky_drain_deadline_seconds Time until the sessions of a worker are moved that is draining; +Inf if they are not to be.
+# TYPE lbsticky_drain_deadline_seconds gauge
+lbsticky_drain_deadline_seconds{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\""} +Inf
 # HELP lbsticky_worker_busy Requests that a worker is serving now, as mod_proxy counts them.
 # TYPE lbsticky_worker_busy gauge
 lbsticky_worker_busy{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\""} 0
@@ -231,6 +242,7 @@ lbsticky_worker_status{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'
 lbsticky_worker_status{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",status="spare"} 0
 lbsticky_worker_status{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",status="recovering"} 0
 lbsticky_worker_status{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",status="probing"} 1
+lbsticky_worker_status{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",status="drained"} 0
 # HELP lbsticky_worker Route of a worker.
 # TYPE lbsticky_worker info
 lbsticky_worker_info{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",route="</table>�"} 1
@@ -257,9 +269,9 @@ TEST_CASE("the state of balancers as JSON, whatever their names are", "[metrics]
     "learned": {"sessions": 5, "places": 65536, "idle_seconds": 3600, "evicted": 2, "dropped": 1, "store": {"address": "redis://store:6379", "state": "here", "look_ups": {"hit": 11, "miss": 12, "unanswered": 13, "remembered": 14, "capped": 15, "away": 16}, "stored": 17, "dropped": 18, "failures": 19}},
     "gone": {"requests": {"cookie": 0, "route": 1, "learned": 3, "hash": 0, "new": 2, "failover": 0, "overload": 1}, "moved_away": 5},
     "workers": [
-      {"url": "http://10.0.0.1:8080", "route": "node1", "status": ["usable"], "weight_ratio": 0.923077, "requests": {"cookie": 10, "route": 20, "learned": 70, "hash": 30, "new": 40, "failover": 50, "overload": 60}, "moved_away": 6, "busy": 4, "in_flight": 5, "sessions": 1234, "last_sticky_request_age_seconds": 3, "draining_seconds": null},
-      {"url": "http://10.0.0.2:8080", "route": "node2", "status": ["usable", "draining"], "weight_ratio": 0, "requests": {"cookie": 1, "route": 2, "learned": 7, "hash": 3, "new": 10, "failover": 5, "overload": 0}, "moved_away": 0, "busy": 0, "in_flight": 0, "sessions": 1, "last_sticky_request_age_seconds": 125, "draining_seconds": 300},
-      {"url": "http://10.0.0.3:8080", "route": "", "status": ["usable", "standby", "spare", "recovering"], "weight_ratio": 0.0769231, "requests": {"cookie": 0, "route": 0, "learned": 0, "hash": 0, "new": 0, "failover": 0, "overload": 0}, "moved_away": 0, "busy": 0, "in_flight": 0, "sessions": 0, "last_sticky_request_age_seconds": null, "draining_seconds": null}
+      {"url": "http://10.0.0.1:8080", "route": "node1", "status": ["usable"], "weight_ratio": 0.923077, "requests": {"cookie": 10, "route": 20, "learned": 70, "hash": 30, "new": 40, "failover": 50, "overload": 60}, "moved_away": 6, "busy": 4, "in_flight": 5, "sessions": 1234, "last_sticky_request_age_seconds": 3, "draining_seconds": null, "drain_deadline_seconds": null},
+      {"url": "http://10.0.0.2:8080", "route": "node2", "status": ["usable", "draining", "drained"], "weight_ratio": 0, "requests": {"cookie": 1, "route": 2, "learned": 7, "hash": 3, "new": 10, "failover": 5, "overload": 0}, "moved_away": 0, "busy": 0, "in_flight": 0, "sessions": 1, "last_sticky_request_age_seconds": 125, "draining_seconds": 300, "drain_deadline_seconds": 600},
+      {"url": "http://10.0.0.3:8080", "route": "", "status": ["usable", "standby", "spare", "recovering"], "weight_ratio": 0.0769231, "requests": {"cookie": 0, "route": 0, "learned": 0, "hash": 0, "new": 0, "failover": 0, "overload": 0}, "moved_away": 0, "busy": 0, "in_flight": 0, "sessions": 0, "last_sticky_request_age_seconds": null, "draining_seconds": null, "drain_deadline_seconds": null}
     ]
   },
   {
@@ -279,7 +291,7 @@ TEST_CASE("the state of balancers as JSON, whatever their names are", "[metrics]
     "learned": null,
     "gone": {"requests": {"cookie": 0, "route": 0, "learned": 0, "hash": 0, "new": 0, "failover": 0, "overload": 0}, "moved_away": 0},
     "workers": [
-      {"url": "http://<u>'\"", "route": "</table>�", "status": ["draining", "in_error", "probing"], "weight_ratio": 0, "requests": {"cookie": 0, "route": 0, "learned": 0, "hash": 0, "new": 0, "failover": 0, "overload": 0}, "moved_away": 0, "busy": 0, "in_flight": 0, "sessions": 0, "last_sticky_request_age_seconds": null, "draining_seconds": null}
+      {"url": "http://<u>'\"", "route": "</table>�", "status": ["draining", "in_error", "probing"], "weight_ratio": 0, "requests": {"cookie": 0, "route": 0, "learned": 0, "hash": 0, "new": 0, "failover": 0, "overload": 0}, "moved_away": 0, "busy": 0, "in_flight": 0, "sessions": 0, "last_sticky_request_age_seconds": null, "draining_seconds": null, "drain_deadline_seconds": null}
     ]
   }
 ]}

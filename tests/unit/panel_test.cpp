@@ -25,7 +25,7 @@ TEST_CASE("the panel of a balancer", "[panel]") {
 <thead><tr><th scope=col>Member<th scope=col>Status<th scope=col>Route<th scope=col>Cookie value<th scope=col>Share by weight<th scope=col>Share of new sessions<th scope=col>In flight<th scope=col>Sessions<th scope=col>cookie<th scope=col>route<th scope=col>learned<th scope=col>hash<th scope=col>new<th scope=col>failover<th scope=col>overload<th scope=col>Moved away<th scope=col>Last sticky request</tr></thead>
 <tbody>
 <tr><th scope=row>http://10.0.0.1:8080<td>usable<td>node1<td>.node1<td><i style=--w:92.3%></i>92.3%<td><i style=--w:80.0%></i>80.0%<td>5<td>1234<td>10<td>20<td>70<td>30<td>40<td>50<td>60<td>6<td>3 s ago</tr>
-<tr><th scope=row>http://10.0.0.2:8080<td>usable draining<td>node2<td>.node2<td><i style=--w:0.0%></i>0.0%<td><i style=--w:20.0%></i>20.0%<td>0<td>1<td>1<td>2<td>7<td>3<td>10<td>5<td>0<td>0<td>draining for 5 min: no sticky request for 2 min</tr>
+<tr><th scope=row>http://10.0.0.2:8080<td>usable draining drained<td>node2<td>.node2<td><i style=--w:0.0%></i>0.0%<td><i style=--w:20.0%></i>20.0%<td>0<td>1<td>1<td>2<td>7<td>3<td>10<td>5<td>0<td>0<td>draining for 5 min, until in 10 min: no sticky request for 2 min</tr>
 <tr><th scope=row>http://10.0.0.3:8080<td>usable standby spare recovering<td><td>.0123456789abcdef<td><i style=--w:7.7%></i>7.7%<td><i style=--w:0.0%></i>0.0%<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>never</tr>
 </tbody></table>
 </div>
@@ -106,7 +106,7 @@ TEST_CASE("the panel of a balancer in XML", "[panel]") {
         </httpd:member>
         <httpd:member>
             <httpd:name>http://10.0.0.2:8080</httpd:name>
-            <httpd:status>usable draining</httpd:status>
+            <httpd:status>usable draining drained</httpd:status>
             <httpd:route>node2</httpd:route>
             <httpd:cookie_value>.node2</httpd:cookie_value>
             <httpd:wanted>0.0%</httpd:wanted>
@@ -123,6 +123,7 @@ TEST_CASE("the panel of a balancer in XML", "[panel]") {
             <httpd:moved_away>0</httpd:moved_away>
             <httpd:last_sticky_request_age>125</httpd:last_sticky_request_age>
             <httpd:draining_seconds>300</httpd:draining_seconds>
+            <httpd:drain_deadline_seconds>600</httpd:drain_deadline_seconds>
         </httpd:member>
         <httpd:member>
             <httpd:name>http://10.0.0.3:8080</httpd:name>
@@ -185,9 +186,9 @@ TEST_CASE("nothing in a configuration can break out of the XML", "[panel]") {
 TEST_CASE("a section of mod_status' page", "[panel]") {
     CHECK(status_html(std::vector{shop(), hostile()}) == R"(<hr />
 <h2>Session persistence (lbmethod sticky)</h2>
-<table border='0'><tr><th>Balancer</th><th>cookie</th><th>route</th><th>learned</th><th>hash</th><th>new</th><th>failover</th><th>overload</th><th>In flight</th><th>Sessions</th><th>Refused</th><th>Cookies given</th><th>Cookies not understood</th><th>Cookies of older secrets</th><th>Draining</th><th>Recovering</th><th>Probing</th><th>Learned sessions</th></tr>
-<tr><td>shop</td><td>11</td><td>23</td><td>80</td><td>33</td><td>52</td><td>55</td><td>61</td><td>5</td><td>1235</td><td>3</td><td>20</td><td>2</td><td>3</td><td>1</td><td>1</td><td>0</td><td>5</td></tr>
-<tr><td>&lt;b&gt;&quot;&#39;&amp;\&#65533; (&quot;&lt;i&gt;)</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>1</td><td>0</td><td>1</td><td>0</td></tr>
+<table border='0'><tr><th>Balancer</th><th>cookie</th><th>route</th><th>learned</th><th>hash</th><th>new</th><th>failover</th><th>overload</th><th>In flight</th><th>Sessions</th><th>Refused</th><th>Cookies given</th><th>Cookies not understood</th><th>Cookies of older secrets</th><th>Draining</th><th>Recovering</th><th>Probing</th><th>Drained</th><th>Learned sessions</th></tr>
+<tr><td>shop</td><td>11</td><td>23</td><td>80</td><td>33</td><td>52</td><td>55</td><td>61</td><td>5</td><td>1235</td><td>3</td><td>20</td><td>2</td><td>3</td><td>1</td><td>1</td><td>0</td><td>1</td><td>5</td></tr>
+<tr><td>&lt;b&gt;&quot;&#39;&amp;\&#65533; (&quot;&lt;i&gt;)</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>1</td><td>0</td><td>1</td><td>0</td><td>0</td></tr>
 </table>
 )");
 }
@@ -210,6 +211,7 @@ StickyBalancer[0]CookiesOutdated: 3
 StickyBalancer[0]Draining: 1
 StickyBalancer[0]Recovering: 1
 StickyBalancer[0]Probing: 0
+StickyBalancer[0]Drained: 1
 StickyBalancer[0]LearnedSessions: 5
 StickyBalancer[0]LearnedEvicted: 2
 StickyBalancer[0]StoreState: here
@@ -233,6 +235,7 @@ StickyBalancer[1]CookiesOutdated: 0
 StickyBalancer[1]Draining: 1
 StickyBalancer[1]Recovering: 0
 StickyBalancer[1]Probing: 1
+StickyBalancer[1]Drained: 0
 )");
 }
 

@@ -45,6 +45,8 @@ inline BalancerReport shop() {
     two.sessions = 1;
     two.sticky_age = 125;
     two.draining_age = 300;
+    two.deadline_left = 600;
+    two.status.drained = true;
     two.counts = {{1, 2, 7, 3, 10, 5, 0}, 0};
     balancer.add(two);
 
