@@ -19,7 +19,7 @@ NAMED = "LBStickySession JSESSIONID"
 
 def fill(send, server, *members):
     """Each of the members gets one more request, which it does not answer before its gate is set."""
-    return [hold(send, server, member, cookie=f"{OWN}=.{member.name.replace('backend', 'node')}")[0]
+    return [hold(send, server, member)[0]
             for member in members]
 
 
@@ -53,7 +53,7 @@ FULL = {
     "a list of routes": (["", "", ""], f"{SESSION}.node1.node3", "route"),
     "a list of routes, and redirect=": (["redirect=node2", "", ""], f"{SESSION}.node1.node3", "route"),
     "own cookie": (["", "", ""], f"{OWN}=.node1", "cookie"),
-    "own cookie of a draining member": (["status=+N", "", ""], f"{OWN}=.node1", "cookie"),
+    "own cookie of a draining member": (["status=+N", "", ""], f"{OWN}=.node1; JSESSIONID=12345", "cookie"),
     "own cookie, and redirect=": (["redirect=node3", "", ""], f"{OWN}=.node1", "cookie"),
     "own cookie, and an id": (["", "", ""], f"{OWN}=.node1; JSESSIONID=12345", "cookie"),
     "own cookie, and the route of a disabled member": (["", "status=+D", ""], f"{OWN}=.node1; {SESSION}.node2",
