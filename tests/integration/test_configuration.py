@@ -203,7 +203,7 @@ def test_httpd_refuses_a_limit_that_is_given_twice(written, line, value):
 DURATIONS = "seconds, or a number with ms, s, m, h or d"
 
 
-@pytest.mark.parametrize("value", ["off", "fast", "-1", "+1", "1.5", "1x", "1S", "1min", "8d", "169h", "7d1h",
+@pytest.mark.parametrize("value", ["off", "fast", "-1", "+1", "1.5", "1x", "1min", "8d", "169h", "7d1h",
                                    "from=10%", "99999999999999999999"])
 def test_httpd_refuses_what_is_no_time_for_a_slow_start(written, value):
     assert refusal(written(section(f"LBStickySlowStart {value}"))) == (

@@ -162,17 +162,15 @@ def test_a_draining_member_is_told_by_a_header_and_no_client_can_say_so(httpd, b
     log = 'LogFormat "%{X-Activation}i" said\nCustomLog access.log said\n'
     server = httpd(site(with_routes(members), "LBStickyDrain header=X-Activation", before=log))
     drain(server, members[0])
-    (server.folder / "access.log").write_text("")
     forged = ["--header", "X-Activation: ACT", "--header", "x-activation: DIS"]
     for arguments in ([], forged):
         for number in (1, 2):
             assert server.curl("/", *arguments, cookie=f"{SESSION}.node{number}").body == f"backend{number}"
         assert told(members[0]) == ["DIS"]
         assert told(members[1]) is None
-    # The access log has what the client sent.
     log = server.folder / "access.log"
-    wait_until(lambda: log.read_text().count("\n") == 4, "all are in the log")
-    assert log.read_text().splitlines() == ["-", "-", "ACT, DIS", "ACT, DIS"]
+    wait_until(lambda: log.read_text().splitlines()[-4:] == ["-", "-", "ACT, DIS", "ACT, DIS"],
+               "the access log has what the client sent")
     drain(server, members[0], on=False)
     server.curl("/", *forged, cookie=f"{SESSION}.node1")
     assert told(members[0]) is None

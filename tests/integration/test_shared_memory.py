@@ -216,4 +216,4 @@ def test_a_method_chosen_in_the_manager_keeps_its_counts_over_a_restart(httpd, b
         server.graceful()
         wait_until(lambda: not old & server.children(), "the generation before has ended")
         counts = re.findall(r"mycluster: sticky; requests so far by affinity: (.*)$", server.log(), re.MULTILINE)
-        assert counts[-1] == "cookie 0, route 0, hash 0, new 3, failover 0, overload 0, refused 0"
+        assert counts[-1] == "cookie 0, route 0, learned 0, hash 0, new 3, failover 0, overload 0, refused 0"
