@@ -7,7 +7,6 @@ import json
 import pathlib
 import re
 import subprocess
-import textwrap
 import time
 import xml.etree.ElementTree
 
@@ -785,97 +784,3 @@ def test_mod_status_tells_of_all_hosts_wherever_it_is_asked(httpd, backends):
     server = httpd(SERVER_STATUS + hosts)
     for asked in (server, server.at(port)):
         assert len(re.findall(r"^StickyBalancer\[\d\]Name: ", asked.curl("/server-status?auto").body, re.MULTILINE)) == 2
-
-
-# -- draining a member by a script --------------------------------------------------------------------------------
-
-# The script stands, alone or indented, in this file.
-SHOWN_IN = pathlib.Path(__file__).resolve().parents[2] / "README.md"
-ACCESS_LOG = r'CustomLog access.log "%U"' + "\n"
-
-
-@pytest.fixture
-def drain(tmp_path):
-    """drain(server, balancer, member, seconds): the script, started."""
-    shown = re.search(r"^( *)#!/bin/sh\n(?:\1.*\n)*", SHOWN_IN.read_text(), re.MULTILINE)[0]
-    script = tmp_path / "drain.sh"
-    script.write_text(textwrap.dedent(shown))
-    started = []
-
-    def start(*arguments):
-        started.append(subprocess.Popen(["sh", script, *map(str, arguments)], stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE, text=True))
-        return started[-1]
-
-    yield start
-    for script in started:
-        script.kill()
-        script.communicate()
-
-
-@pytest.mark.parametrize("through", ["the main server", "the first virtual host", "the last virtual host"])
-def test_the_drain_script_waits_until_the_sessions_of_the_member_have_ended(httpd, backends, drain, through):
-    seconds = 2
-    members = backends(2)
-    ports, hosts = virtual_hosts("ProxyPass /own balancer://mycluster/", "a.example", "b.example")
-    server = httpd(ACCESS_LOG + STATUS + cluster(*members_of(members)) + hosts)
-    asked = server if through == "the main server" else server.at(ports[0 if "first" in through else 1])
-    script = drain(server.url, "mycluster", members[1].url, seconds)
-
-    def looked():
-        return script.poll() is not None or (server.folder / "access.log").read_text().count("/lbsticky-status") >= 2
-
-    answers = []
-    while not looked():
-        last = time.monotonic()
-        answers.append(asked.curl(cookie=f"{OWN}=.node2"))
-    output, errors = script.communicate(timeout=60)
-    assert time.monotonic() - last >= seconds
-    assert (script.returncode, errors) == (0, "")
-    assert output.splitlines()[-1] == f"{members[1].url} is safe to stop"
-    assert {(answer.affinity, answer.body) for answer in answers} == {("cookie", "backend2")}
-    assert server.report()["workers"][1]["status"] == ["usable", "draining"]
-    assert set(server.bodies(4)) == {"backend1"}
-
-
-def test_the_drain_script_drains_a_member_of_a_virtual_host(httpd, backends, drain):
-    members = backends(2)
-    (port,), host = virtual_hosts(MANAGER + cluster(*members_of(members)), "a.example")
-    server = httpd(STATUS + host).at(port)
-    script = drain(server.url, "mycluster", members[1].url, 0)
-    assert script.communicate(timeout=60) == (f"{members[1].url} is safe to stop\n", "")
-
-
-def test_the_drain_script_waits_for_a_request_that_takes_long(httpd, backends, drain):
-    members = backends(2)
-    server = httpd(ACCESS_LOG + STATUS + cluster(*members_of(members)))
-    members[1].gate.clear()
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        request = pool.submit(server.curl, cookie=f"{OWN}=.node2")
-        wait_until(lambda: server.report()["workers"][1]["busy"] == 1, "the member is busy")
-        script = drain(server.url, "mycluster", members[1].url, 0)
-        looks = (server.folder / "access.log").read_text().count("/lbsticky-status")
-        wait_until(lambda: (server.folder / "access.log").read_text().count("/lbsticky-status") > looks + 1,
-                   "the script has looked twice")
-        assert script.poll() is None
-        members[1].gate.set()
-        assert request.result().body == "backend2"
-    assert script.communicate(timeout=60)[0] == f"{members[1].url} is safe to stop\n"
-
-
-def test_the_drain_script_touches_nothing_but_its_member(httpd, backends, drain):
-    members = backends(3)
-    server = httpd(STATUS + cluster(members[1].url, name="other", path="/other") + cluster(*members_of(members)))
-    script = drain(server.url, "mycluster", members[1].url, 0)
-    assert script.communicate(timeout=60) == (f"{members[1].url} is safe to stop\n", "")
-    status = [worker["status"] for worker in server.report()["workers"]]
-    assert status == [["usable"], ["usable", "draining"], ["usable"]]
-    assert [worker["status"] for worker in server.report("other")["workers"]] == [["usable"]]
-
-
-def test_the_drain_script_says_when_there_is_no_such_balancer(httpd, backends, drain):
-    [member] = backends(1)
-    server = httpd(STATUS + cluster(member.url))
-    script = drain(server.url, "noone", member.url, 0)
-    output, errors = script.communicate(timeout=60)
-    assert script.returncode != 0 and output == "" and "there is no balancer noone" in errors
