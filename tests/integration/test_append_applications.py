@@ -112,10 +112,10 @@ COUNTER = """<%
 class Tomcat:
     """The services of one Tomcat."""
 
-    def __init__(self, base, count):
+    def __init__(self, base, count, service=SERVICE):
         self.base = base
         self.ports = [free_port() for _ in range(count)]
-        services = "".join(SERVICE.format(number=number, port=port) for number, port in enumerate(self.ports, 1))
+        services = "".join(service.format(number=number, port=port) for number, port in enumerate(self.ports, 1))
         for name in ("conf", "logs", "temp", "work"):
             (base / name).mkdir()
         (base / "conf/server.xml").write_text(f'<Server port="-1">{services}</Server>')
