@@ -191,12 +191,15 @@ std::optional<std::string> read_private_lines(const char* path, const std::strin
         ++number;
         if (line.ends_with('\r')) line.pop_back();
         if (line.size() < shortest)
-            return quoted + "line " + std::to_string(number) + " has " + std::to_string(line.size()) +
-                   " characters: a " + what + " has at least " + std::to_string(shortest);
+            return (quoted + "line " + std::to_string(number) + " has " + std::to_string(line.size()) +
+                    " characters: a ")
+                .append(what)
+                .append(" has at least ")
+                .append(std::to_string(shortest));
         lines.push_back(line);
     }
     if (file.bad()) return quoted + "cannot be read";
-    if (lines.empty()) return quoted + "is empty: it holds one " + what + " a line";
+    if (lines.empty()) return (quoted + "is empty: it holds one ").append(what).append(" a line");
     return std::nullopt;
 }
 

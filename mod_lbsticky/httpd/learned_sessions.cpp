@@ -1,12 +1,11 @@
 #include "httpd/learned_sessions.hpp"
 
-#include <time.h>
-
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #include <algorithm>
 #include <cstring>
+#include <ctime>
 #include <utility>
 
 #include "core/hash64.hpp"
