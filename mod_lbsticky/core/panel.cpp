@@ -28,6 +28,7 @@ Words panel_columns() {
 // Tables look like those of the page around them. An empty <i> is a bar, filled to the width --w.
 constexpr std::string_view style = R"(<style>
 .lbsticky ul { padding-left: 1.2em; }
+.lbsticky table { font-size: .9em; }
 .lbsticky caption { text-align: left; padding: 2px; }
 .lbsticky tbody th { text-align: left; }
 .lbsticky i { display: block; width: 6em; height: .6em; margin: 0 auto; border: 1px solid gray;

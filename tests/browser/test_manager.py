@@ -15,7 +15,7 @@ PICTURE = pathlib.Path(__file__).with_name("balancer-manager.png")
 SESSION = "JSESSIONID=12345"
 OWN = "lbsticky_shop"
 COLUMNS = ["Member", "Status", "Route", "Cookie value", "Share by weight", "Share of new sessions",
-           "In flight", "Sessions", "cookie", "route", "hash", "new", "failover", "overload", "Moved away",
+           "In flight", "Sessions", "cookie", "route", "learned", "hash", "new", "failover", "overload", "Moved away",
            "Last sticky request"]
 ROWS = """const [header, ...rows] = document.querySelector('.lbsticky table').rows;
           return rows.map(row => Object.fromEntries([...row.cells].map(
