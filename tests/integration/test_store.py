@@ -470,18 +470,19 @@ def front_ends(httpd, quick_applications, request):
 THREADS = 25
 TIMEOUT = 100  # ms: that of a machine on which others work too
 ALLOWED = 30   # ms
+NOT_FOR_THE_STORE = 3000  # ms: a store at fault takes five seconds, or for ever
 
 
 def work(servers, until, at_least=0.8):
     """Threads make sessions, and ask for them and for ids that nobody knows, at all the servers in turn. How long the
-    longest request took at each server, in ms."""
+    requests took at each server, in ms, the longest last."""
     begun = time.monotonic()
-    longest = [0.0] * len(servers)
+    took = [[] for _ in servers]
 
     def timed(number, *headers):
         before = time.monotonic()
         answer = quick.ask(servers[number], *headers)
-        longest[number] = max(longest[number], (time.monotonic() - before) * 1000)
+        took[number].append((time.monotonic() - before) * 1000)
         assert answer.status == 200
         return answer
 
@@ -496,15 +497,18 @@ def work(servers, until, at_least=0.8):
 
     with concurrent.futures.ThreadPoolExecutor(THREADS) as threads:
         list(threads.map(of_one_thread, range(THREADS)))
-    return longest
+    return [sorted(of_server) for of_server in took]
 
 
 def costs_no_time(attempt, times=3):
-    """The longest that a request took with a store at fault is as long as without, but for the timeout and what is
-    allowed. A machine that is busy may be asked again: attempt() returns (without, with)."""
+    """No request takes longer with a store at fault than without, but for the timeout and what is allowed. On a machine
+    that is busy any single one may, by chance, so that this is said of 19 in 20, and of all of them that none waits for
+    a store that takes seconds; and it may be asked again. attempt() returns what work() does, without and with."""
     for _ in range(times):
         without, with_fault = attempt()
-        print(f"the longest request took {without:.0f} ms without a store, {with_fault:.0f} ms with one at fault")
+        assert with_fault[-1] < NOT_FOR_THE_STORE
+        without, with_fault = (took[len(took) * 19 // 20] for took in (without, with_fault))
+        print(f"19 in 20 requests took {without:.0f} ms without a store, {with_fault:.0f} ms with one at fault")
         if with_fault <= without + TIMEOUT + ALLOWED:
             return
     raise AssertionError(f"{with_fault} ms, rather than {without} ms")
@@ -522,7 +526,7 @@ def test_a_store_at_fault_costs_no_request_and_no_time_and_two_lines_in_the_log(
         broken = begin_fault(fault, port, kind)
         try:
             plain, server = front_ends(None, f"{kind}://127.0.0.1:{port}", expected=AWAY)
-            longest = work([plain, server], until=lambda: of_store(server))
+            took = work([plain, server], until=lambda: of_store(server))
             [line] = of_store(server)
             assert line.startswith("is away, and sessions are learned by this front end alone until it is back: ")
             assert store_of(server)["state"] == "away"
@@ -532,7 +536,7 @@ def test_a_store_at_fault_costs_no_request_and_no_time_and_two_lines_in_the_log(
         wait_until(lambda: len(of_store(server)) > 1, "the store is back")
         work([server], until=lambda: store_of(server)["state"] == "here", at_least=0.3)
         assert of_store(server) == [line, "is back"]
-        return longest
+        return took
 
     costs_no_time(attempt)
 
@@ -546,10 +550,10 @@ def test_a_store_that_is_killed_and_comes_back_costs_nothing_and_two_lines(start
         with concurrent.futures.ThreadPoolExecutor() as thread:
             killed = thread.submit(lambda: (store.stop(), wait_until(lambda: of_store(server), "it is missed"),
                                             store.start()))
-            longest = work([plain, server], until=lambda: len(of_store(server)) > 1)
+            took = work([plain, server], until=lambda: len(of_store(server)) > 1)
             killed.result()
         assert [line.partition(",")[0] for line in of_store(server)] == ["is away", "is back"]
-        return longest
+        return took
 
     costs_no_time(attempt)
 
@@ -559,11 +563,11 @@ def test_a_store_that_hangs_and_goes_on_costs_nothing_and_two_lines(start, front
         store = start(kind)
         plain, server = front_ends(None, store.address, expected=AWAY)
         store.process.send_signal(signal.SIGSTOP)
-        longest = work([plain, server], until=lambda: of_store(server))
+        took = work([plain, server], until=lambda: of_store(server))
         store.process.send_signal(signal.SIGCONT)
         wait_until(lambda: len(of_store(server)) > 1, "it is back")
         assert [line.partition(",")[0] for line in of_store(server)] == ["is away", "is back"]
-        return longest
+        return took
 
     costs_no_time(attempt)
 
@@ -575,7 +579,7 @@ def test_a_store_that_is_full_costs_nothing_and_two_lines_and_is_still_asked(sta
         session = quick.begin_session(server)
         all_are_stored(server, 1)
         store.ask("CONFIG SET maxmemory 1")
-        longest = work([plain, server], until=lambda: of_store(server))
+        took = work([plain, server], until=lambda: of_store(server))
         [line] = of_store(server)
         assert line.startswith("takes no more sessions, but is asked for them: OOM")
         [another] = front_ends(store.address)
@@ -583,7 +587,7 @@ def test_a_store_that_is_full_costs_nothing_and_two_lines_and_is_still_asked(sta
         store.ask("CONFIG SET maxmemory 0")
         wait_until(lambda: len(of_store(server)) > 1, "it has room")
         assert of_store(server) == [line, "takes sessions again"]
-        return longest
+        return took
 
     costs_no_time(attempt)
 

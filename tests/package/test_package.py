@@ -259,6 +259,7 @@ def test_cmake_install_puts_each_file_where_debian_wants_it_below_destdir(staged
     examples = [f"examples/{path.name}" for path in (PROJECT / "apache-conf/examples").iterdir()]
     assert examples
     assert files == {f"{modules}/mod_{MODULE}.so", CONF, CONF.replace(".conf", ".load"),
+                     f"{prefix}/sbin/lbsticky-drain", f"{prefix}/share/man/man8/lbsticky-drain.8.gz",
                      *(f"{documents}/{name}" for name in ["README.md", "CHANGELOG.md", "LICENSE", *examples])}
 
 
