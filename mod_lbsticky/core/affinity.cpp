@@ -187,8 +187,7 @@ std::optional<LastRoute> last_route(std::string_view id, char separator, Keeping
 std::string_view without_last_route(std::string_view id, char separator, Keeping keeping,
                                     const Roster& roster) noexcept {
     const auto route = last_route(id, separator, keeping, roster);
-    if (!route) return id;
-    return id.substr(0, id.size() - route->text.size() - (separator == '\0' ? 0 : 1));
+    return route ? without(id, *route, separator) : id;
 }
 
 Session read_session(std::string_view name, std::string_view value, char separator, Keeping keeping,
@@ -204,7 +203,7 @@ Session read_session(std::string_view name, std::string_view value, char separat
         }
         session.worker = route->worker;
         session.route = route->text;
-        session.id.remove_suffix(route->text.size() + (separator == '\0' ? 0 : 1));
+        session.id = without(session.id, *route, separator);
         return true;
     };
     while (session.further_count < session.further.size() && take_last_route()) {

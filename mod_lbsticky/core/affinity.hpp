@@ -62,6 +62,11 @@ struct LastRoute {
 std::optional<LastRoute> last_route(std::string_view id, char separator, Keeping keeping,
                                     const Roster& roster) noexcept;
 
+// An id without the route that ends it, and the separator before that.
+constexpr std::string_view without(std::string_view id, const LastRoute& route, char separator) noexcept {
+    return id.substr(0, id.size() - route.text.size() - (separator == '\0' ? 0 : 1));
+}
+
 // An id without its last_route() and the separator before that; all of it if there is none.
 std::string_view without_last_route(std::string_view id, char separator, Keeping keeping,
                                     const Roster& roster) noexcept;

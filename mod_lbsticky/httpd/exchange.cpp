@@ -380,7 +380,7 @@ std::optional<bool> Exchange::read_given_ids(request_rec* r) {
                 if (id->empty()) continue;
                 if (!current) current.emplace(own, r->server);
                 const auto route = last_route(*id, separator, name.keeping, current->roster);
-                if (route) given = without_last_route(*id, separator, name.keeping, current->roster);
+                if (route) given = without(*id, *route, separator);
                 given_has_route =
                     route || (name.keeping == Keeping::append && append_route(header, name, *id, r->pool));
             }
