@@ -4,6 +4,7 @@
 #include <tuple>
 #include <utility>
 
+#include "core/likeness.hpp"
 #include "core/session.hpp"
 
 namespace lbsticky {
@@ -102,13 +103,6 @@ std::pair<std::optional<std::size_t>, Affinity> named_by_request(const Roster& r
     if (choice.learned)
         if (const auto worker = serving(roster, *choice.learned, &choice, may)) return {worker, Affinity::learned};
     return {stand_in(roster, choice, may), Affinity::failover};
-}
-
-// Whether the session is over of a client that has only the balancer's own cookie left: its worker drains, and may have
-// told it to begin anew, as Tomcat's LoadBalancerDrainingValve does. By the cookie it would go there again, for ever.
-bool is_session_over(const Rules& rules, const Roster& roster, const Choice& choice) noexcept {
-    return choice.cookie.worker && !rules.names.empty() && !choice.session.exists() &&
-           roster.workers()[*choice.cookie.worker].draining;
 }
 
 // The table itself. What it looks at is noted in the choice.
@@ -218,6 +212,12 @@ Session read_session(std::string_view name, std::string_view value, char separat
     return session;
 }
 
+bool is_nearly_known(std::string_view route, const Roster& roster) noexcept {
+    for (const Worker& worker : roster.workers())
+        if (is_like(route, worker.route)) return true;
+    return false;
+}
+
 Session find_session(const Claims& claims, const Rules& rules, const Roster& roster) noexcept {
     const auto read = [&](std::size_t i) {
         const std::string_view name = claims.session_name, value = claims.sessions[i];
@@ -247,6 +247,11 @@ OwnCookie find_own_cookie(const Claims& claims, const Rules& rules, const Roster
         if (worker && !found.worker) found = {true, id, worker};
     }
     return found;
+}
+
+bool is_session_over(const Rules& rules, const Roster& roster, const Choice& choice) noexcept {
+    return choice.cookie.worker && !rules.names.empty() && !choice.session.exists() &&
+           roster.workers()[*choice.cookie.worker].draining;
 }
 
 Choice choose(const Claims& claims, const Rules& rules, Roster& roster, Tickets& tickets) {

@@ -75,6 +75,9 @@ std::string_view without_last_route(std::string_view id, char separator, Keeping
 Session read_session(std::string_view name, std::string_view value, char separator, Keeping keeping,
                      const Roster& roster) noexcept;
 
+// Whether a route is a worker's but for case or a character or two. O(workers).
+bool is_nearly_known(std::string_view route, const Roster& roster) noexcept;
+
 // The session that a request claims: of several values the first whose route can serve, else the first whose route is
 // known, else the first. No allocation.
 Session find_session(const Claims& claims, const Rules& rules, const Roster& roster) noexcept;
@@ -130,6 +133,10 @@ private:
     std::array<std::uint16_t, 4> looked_at_{};
     std::size_t looked_at_count_ = 0;
 };
+
+// Whether the session is over of a client that has only the balancer's own cookie left: its worker drains, and may have
+// told it to begin anew, as Tomcat's LoadBalancerDrainingValve does. By the cookie it would go there again, for ever.
+bool is_session_over(const Rules& rules, const Roster& roster, const Choice& choice) noexcept;
 
 // Decides. O(1), but for a session that consistent hashing has to place for the first time or whose worker is full:
 // O(workers). Draws one ticket for a new session and none otherwise. The roster is not const because its hash

@@ -108,15 +108,27 @@ Roster::Roster(std::vector<Worker> workers, SlowStart slow_start)
 std::optional<Roster::Turn> Roster::draw(Tickets& tickets, Milliseconds now) {
     if (eligible_.empty()) return std::nullopt;
     const Rotation& order = rotation();
+    std::optional<std::uint64_t> first;
     // In a cycle there is a turn of somebody who is not held back, unless other processes draw it each time.
     for (std::size_t left = order.cycle();; --left) {
         const std::uint64_t ticket = tickets.draw();
         const std::size_t worker = eligible_[order.pick(ticket)];
         if (!is_held_back(worker) || left == 0) return Turn{worker, ticket};
         Activity* activity = workers_[worker].activity;
-        if (!activity || activity->thinning(tickets.sequence()).takes(part_of_share(worker, now)))
-            return Turn{worker, ticket};
+        if (!activity) return Turn{worker, ticket};
+        Thinning& thinning = activity->thinning(tickets.sequence());
+        const std::uint64_t part = part_of_share(worker, now);
+        if (!first) first = ticket;
+        const bool takes =
+            tickets.is_rehearsal() ? thinning.would_take(part, turns_of(worker, *first, ticket)) : thinning.takes(part);
+        if (takes) return Turn{worker, ticket};
     }
+}
+
+std::uint32_t Roster::turns_of(std::size_t worker, std::uint64_t first, std::uint64_t last) const noexcept {
+    std::uint32_t turns = 0;
+    for (std::uint64_t ticket = first; ticket <= last; ++ticket) turns += eligible_[rotation_->pick(ticket)] == worker;
+    return turns;
 }
 
 std::optional<std::size_t> Roster::by_hash(std::string_view key) {

@@ -21,10 +21,20 @@ public:
     // Which of a balancer's sequences of tickets it is, 0 or 1.
     std::size_t sequence() const noexcept { return sequence_; }
 
+    // For a rehearsal, which shows whose turn it would be: `copy` is a counter that nobody shares, with the number that
+    // the first sequence is at. Nothing that processes share is changed by who draws from it.
+    static Tickets to_rehearse(std::atomic<std::uint64_t>& copy) noexcept {
+        Tickets tickets(copy);
+        tickets.is_rehearsal_ = true;
+        return tickets;
+    }
+    bool is_rehearsal() const noexcept { return is_rehearsal_; }
+
 private:
     static_assert(std::atomic<std::uint64_t>::is_always_lock_free, "processes cannot share an atomic with a lock");
     std::atomic<std::uint64_t>& next_;
     std::size_t sequence_;
+    bool is_rehearsal_ = false;
 };
 
 // Says whose turn it is, for a fixed set of weights. The constructor lays down the order of one cycle as a table; a

@@ -43,7 +43,8 @@ SessionTable* SessionTable::create(void* memory, std::size_t places) noexcept {
     return table;
 }
 
-std::optional<SessionTable::Known> SessionTable::find(SessionKey key, std::uint32_t now, std::uint32_t idle) noexcept {
+std::optional<SessionTable::Known> SessionTable::find(SessionKey key, std::uint32_t now, std::uint32_t idle,
+                                                      bool is_used) noexcept {
     std::optional<Known> known;
     set_of(key).each_place(key, [&](Place& place) {
         const auto found = place.of(key);
@@ -52,7 +53,8 @@ std::optional<SessionTable::Known> SessionTable::find(SessionKey key, std::uint3
         if (!is_alive(seen, now, idle)) return true;
         // If another session has come here meanwhile, it is not this one's use that counts. Of several who use it at
         // once, one sees the use before.
-        if (age_of(seen, now) > 0) place.last_use.compare_exchange_strong(seen, now, std::memory_order_relaxed);
+        if (is_used && age_of(seen, now) > 0)
+            place.last_use.compare_exchange_strong(seen, now, std::memory_order_relaxed);
         known = Known{*found, seen};
         return true;
     });

@@ -76,11 +76,12 @@ public:
     // How many sessions it can hold.
     std::size_t places() const noexcept { return sets_ * places_in_set; }
 
-    // Where a session is; nothing if it is not in the table, or no longer alive. It is used now: that is written down
-    // once a second. May miss a session of which put() is just changing the worker or the origin.
+    // Where a session is; nothing if it is not in the table, or no longer alive. It is used now, unless somebody only
+    // looks: that is written down once a second. May miss a session of which put() is just changing the worker or the
+    // origin.
     //
     // O(1): about 70 instructions. A hit reads a cache line or two, a miss of a full set four.
-    std::optional<Known> find(SessionKey key, std::uint32_t now, std::uint32_t idle) noexcept;
+    std::optional<Known> find(SessionKey key, std::uint32_t now, std::uint32_t idle, bool is_used = true) noexcept;
 
     // A session is on that worker, and is used now. True if from now on the table says that worker.
     //

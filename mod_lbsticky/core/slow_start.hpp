@@ -50,6 +50,14 @@ public:
         return before + addend < before;  // a whole one is full
     }
 
+    // Whether it would take the last of so many turns, if they were all that came from now on, each with that part.
+    bool would_take(std::uint64_t part, std::uint32_t turns) const noexcept {
+        const auto full = [&](std::uint32_t after) {
+            return (std::uint64_t{sum_.load(std::memory_order_relaxed)} + after * part) / SlowStart::whole;
+        };
+        return full(turns) > full(turns - 1);
+    }
+
 private:
     static_assert(std::atomic<std::uint32_t>::is_always_lock_free, "processes cannot share an atomic with a lock");
     std::atomic<std::uint32_t> sum_;  // of the parts, modulo 1

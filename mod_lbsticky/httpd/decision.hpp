@@ -64,4 +64,15 @@ Claims claims_of(request_rec* r, const Rules& rules, std::string_view cookies) n
 void decide(Decision& decision, Balancer& own, const Claims& claims, const Rules& rules,
             std::span<const proxy_worker* const> failed, request_rec* r);
 
+// What would be decided for a request, and from what: where such a request would go.
+struct Rehearsal {
+    Decision decision;
+    Choice choice;
+    const Roster& roster;  // valid as long as the mutex is held
+};
+
+// Decides as decide() does for a request that could begin a session, and changes nothing: it draws no ticket, counts
+// nothing, tries no worker. Needs and throws what decide() does.
+Rehearsal rehearse(Balancer& own, const Claims& claims, const Rules& rules, request_rec* r);
+
 }  // namespace lbsticky

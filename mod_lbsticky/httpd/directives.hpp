@@ -52,7 +52,8 @@ struct Settings {
     std::optional<DrainSettings> drain;                     // LBStickyDrain
 
     bool any() const noexcept {
-        return session_names || hash || cookie || secrets || placement || limits || table || store || slow_start;
+        return session_names || hash || cookie || secrets || placement || limits || table || store || slow_start ||
+               drain;
     }
 
     // These settings, replaced by those that `over` has.

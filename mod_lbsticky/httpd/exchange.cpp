@@ -42,12 +42,6 @@ std::string_view path_of_client(const request_rec* r) noexcept {
     return r->parsed_uri.path ? r->parsed_uri.path : "/";
 }
 
-const char* set_cookie_header(request_rec* r, const Decision& decision) noexcept {
-    const Balancer& own = *decision.balancer;
-    return apr_pstrcat(r->pool, own.cookie_name.c_str(), "=", decision.cookie,
-                       own.cookie_end[is_tls(r) ? 1 : 0].c_str(), nullptr);
-}
-
 // Where a response's headers may be: some of mod_proxy's modules put them where httpd keeps those that errors have too
 // (mod_proxy_fcgi).
 std::array<apr_table_t**, 2> header_tables(request_rec* r) noexcept {
@@ -193,6 +187,21 @@ apr_status_t act_once(ap_filter_t* filter, apr_bucket_brigade* response) noexcep
 
 }  // namespace
 
+bool may_be_due(const Decision& decision, const request_rec* r) noexcept {
+    return decision.cookie && path_matches(path_of_client(r), decision.balancer->cookie.attributes.path);
+}
+
+bool is_only_where_needed(const Decision& decision) noexcept {
+    return decision.has_names && !decision.outdated_cookie &&
+           decision.balancer->cookie.given == CookieSettings::Given::where_needed;
+}
+
+const char* set_cookie_header(request_rec* r, const Decision& decision) noexcept {
+    const Balancer& own = *decision.balancer;
+    return apr_pstrcat(r->pool, own.cookie_name.c_str(), "=", decision.cookie,
+                       own.cookie_end[is_tls(r) ? 1 : 0].c_str(), nullptr);
+}
+
 const char* Exchange::all_cookies(request_rec* r) noexcept {
     restore(r);
     decision_ = nullptr;
@@ -292,24 +301,12 @@ void Exchange::restore(request_rec* r) noexcept {
     }
 }
 
-// Whether the cookie is due but for what the member answers with.
-bool Exchange::may_be_due(const request_rec* r) const noexcept {
-    return decision_->cookie && path_matches(path_of_client(r), decision_->balancer->cookie.attributes.path);
-}
-
-// By `LBStickyCookie auto` on a balancer with session names the cookie is due only to a client whose session id carries
-// no known route; but whoever has one that was signed with an older secret is given another.
-bool Exchange::is_only_where_needed() const noexcept {
-    return decision_->has_names && !decision_->outdated_cookie &&
-           decision_->balancer->cookie.given == CookieSettings::Given::where_needed;
-}
-
 // Sets the cookie already now where the response may be a 101 (Switching Protocols), which passes no filter but keeps
 // the Set-Cookie headers that are there before. It has no session id of its own to look at.
 void Exchange::set_early(request_rec* r) noexcept {
     take_off(r);  // one that was set for a worker that did not answer
-    const bool is_due_now =
-        may_be_due(r) && (!is_only_where_needed() || (decision_->session.exists() && !decision_->is_kept));
+    const bool is_due_now = may_be_due(*decision_, r) &&
+                            (!is_only_where_needed(*decision_) || (decision_->session.exists() && !decision_->is_kept));
     if (!is_due_now) return;
     early_ = set_cookie_header(r, *decision_);
     apr_table_addn(r->headers_out, "Set-Cookie", early_);
@@ -402,8 +399,8 @@ void Exchange::answer(request_rec* r) {
     if (!decision_) return;
     Balancer& own = *decision_->balancer;
     if (recalled_) own.learned->keep(*recalled_, *decision_->worker);
-    bool is_due = may_be_due(r);
-    const bool depends_on_ids = is_due && is_only_where_needed();
+    bool is_due = may_be_due(*decision_, r);
+    const bool depends_on_ids = is_due && is_only_where_needed(*decision_);
     if (depends_on_ids || decision_->id || own.learned || places_by_sessions(own)) {
         const auto is_kept = read_given_ids(r);
         if (depends_on_ids) is_due = is_kept == false;

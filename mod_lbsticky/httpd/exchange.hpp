@@ -9,6 +9,16 @@
 
 namespace lbsticky {
 
+// Whether the balancer's own cookie is due to a client, but for what the member answers with.
+bool may_be_due(const Decision& decision, const request_rec* r) noexcept;
+
+// Whether it is due only to a client that has a session id without a known route: by `LBStickyCookie auto`, on a
+// balancer with session names. But whoever has one that was signed with an older secret is given another.
+bool is_only_where_needed(const Decision& decision) noexcept;
+
+// The Set-Cookie header of a decision by which the cookie is due. Null if there is no memory.
+const char* set_cookie_header(request_rec* r, const Decision& decision) noexcept;
+
 // What is done about that for one request, as long as that lasts. One thread at a time has a request.
 class Exchange {
 public:
@@ -40,8 +50,6 @@ private:
         Sent* next;
     };
 
-    bool may_be_due(const request_rec* r) const noexcept;
-    bool is_only_where_needed() const noexcept;
     void take_away(request_rec* r);
     template <typename Shortened>
     void shorten(request_rec* r, const char* name, Shortened&& shortened);

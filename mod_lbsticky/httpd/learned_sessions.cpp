@@ -110,13 +110,13 @@ bool LearnedSessions::is_due(std::uint32_t last_use, std::uint32_t now) noexcept
     return last_use / part != now / part;
 }
 
-std::optional<LearnedSessions::Recalled> LearnedSessions::recall(Claims& claims) noexcept {
+std::optional<LearnedSessions::Recalled> LearnedSessions::recall(Claims& claims, bool is_used) noexcept {
     if (claims.sessions.empty() || claims.from->keeping != Keeping::learn) return std::nullopt;
     const std::uint32_t now = table_time();
     std::optional<Recalled> first;
     for (std::size_t i = 0; i < claims.sessions.size(); ++i) {
         Recalled recalled{id_of(*claims.from, claims.sessions[i]), std::nullopt};
-        if (const auto known = table_.find(recalled.id.key, now, idle_)) {
+        if (const auto known = table_.find(recalled.id.key, now, idle_, is_used)) {
             claims.learned = recalled.worker = known->worker;
             recalled.is_due = is_due(known->last_use, now);
             return recalled;

@@ -74,8 +74,9 @@ public:
     };
 
     // Looks a request's session up in the table, if it has an id that is learned, and notes in the claims where it is:
-    // of several values the first that is known. No lock; a keyed hash of each value, and a look into the table.
-    std::optional<Recalled> recall(Claims& claims) noexcept;
+    // of several values the first that is known. It is used now, unless somebody only looks. No lock; a keyed hash of
+    // each value, and a look into the table.
+    std::optional<Recalled> recall(Claims& claims, bool is_used = true) noexcept;
 
     // Whether there is a store to ask for what recall() has not found.
     bool has_store() const noexcept { return store_ != nullptr; }

@@ -48,4 +48,14 @@ void for_each_proxy(server_rec* main_server, Visit&& visit) {
         if (proxy_configuration(host) != proxy_configuration(main_server)) visit(host);
 }
 
+// Calls `visit(proxy_balancer&, server_rec*)` for each balancer that a server knows of. A virtual host knows of its own
+// balancers and of the main server's, which it may use; the main server knows of those of all hosts.
+template <typename Visit>
+void for_each_balancer_known_to(const server_rec* asked, Visit&& visit) {
+    for_each_proxy(ap_server_conf, [&](server_rec* server) {
+        if (asked->is_virtual && server->is_virtual && server != asked) return;
+        for_each_balancer(server, [&](proxy_balancer& balancer) { visit(balancer, server); });
+    });
+}
+
 }  // namespace lbsticky

@@ -160,15 +160,12 @@ std::optional<BalancerReport> report_of(proxy_balancer& balancer, server_rec* se
 std::vector<BalancerReport> reports_known_to(const server_rec* asked, const request_rec* r) {
     std::vector<BalancerReport> reports;
     std::set<std::pair<std::string, std::string>> names;
-    for_each_proxy(ap_server_conf, [&](server_rec* server) {
-        if (asked->is_virtual && server->is_virtual && server != asked) return;
-        for_each_balancer(server, [&](proxy_balancer& balancer) {
-            auto report = report_of(balancer, server, r);
-            if (!report) return;
-            // Virtual hosts may have the same name and port. The first of them gets all requests.
-            while (!names.emplace(report->name, report->server).second) report->server += "'";
-            reports.push_back(std::move(*report));
-        });
+    for_each_balancer_known_to(asked, [&](proxy_balancer& balancer, server_rec* server) {
+        auto report = report_of(balancer, server, r);
+        if (!report) return;
+        // Virtual hosts may have the same name and port. The first of them gets all requests.
+        while (!names.emplace(report->name, report->server).second) report->server += "'";
+        reports.push_back(std::move(*report));
     });
     return reports;
 }

@@ -14,8 +14,7 @@ namespace lbsticky {
 // over its workers.
 std::optional<BalancerReport> report_of(proxy_balancer& balancer, server_rec* server, const request_rec* r) noexcept;
 
-// The state of each balancer that a server knows of. A virtual host knows of its own balancers and of the main
-// server's, which it may use; the main server knows of those of all hosts. Throws std::bad_alloc.
+// The state of each balancer that a server knows of. Throws std::bad_alloc.
 std::vector<BalancerReport> reports_known_to(const server_rec* asked, const request_rec* r);
 
 }  // namespace lbsticky

@@ -8,7 +8,11 @@
 
 #include "core/metrics.hpp"
 #include "core/panel.hpp"
+#include "httpd/balancer.hpp"
+#include "httpd/explain.hpp"
 #include "httpd/guard.hpp"
+#include "httpd/mod_proxy_functions.hpp"
+#include "httpd/provider.hpp"
 #include "httpd/reports.hpp"
 
 extern "C" {
@@ -23,6 +27,15 @@ namespace lbsticky {
 namespace {
 
 constexpr const char* handler = "lbsticky-status";
+constexpr const char* plain_text = "text/plain; charset=utf-8";
+
+int answer(request_rec* r, const char* type, std::string_view text) noexcept {
+    ap_set_content_type(r, type);
+    ap_set_content_length(r, static_cast<apr_off_t>(text.size()));
+    apr_table_setn(r->headers_out, "Cache-Control", "no-store");
+    ap_rwrite(text.data(), static_cast<int>(text.size()), r);
+    return OK;
+}
 
 // How much a client prefers a media type, by its Accept header (RFC 9110, section 12.5.1): 0 to 1, 0 if the header does
 // not name it.
@@ -44,11 +57,17 @@ double quality(apr_pool_t* pool, const char* accept, const char* type) noexcept 
     return best;
 }
 
+// A balancer's name, which may be asked for with its scheme.
+std::string_view without_scheme(std::string_view balancer) noexcept {
+    constexpr std::string_view scheme = BALANCER_PREFIX;
+    if (balancer.starts_with(scheme)) balancer.remove_prefix(scheme.size());
+    return balancer;
+}
+
 // A balancer's member, by the name of the balancer and its own URL; null: there is none.
 const WorkerReport* find_member(const std::vector<BalancerReport>& reports, std::string_view balancer,
                                 std::string_view url) noexcept {
-    constexpr std::string_view scheme = BALANCER_PREFIX;
-    if (balancer.starts_with(scheme)) balancer.remove_prefix(scheme.size());
+    balancer = without_scheme(balancer);
     for (const BalancerReport& report : reports)
         for (const WorkerReport& worker : report.workers)
             if (report.name == balancer && worker.url == url) return &worker;
@@ -68,12 +87,38 @@ int answer_whether_drained(request_rec* r, const char* balancer, const char* mem
         r->status = HTTP_CONFLICT;
         line = worker->drain_lacks;
     }
-    line += '\n';
-    ap_set_content_type(r, "text/plain; charset=utf-8");
-    ap_set_content_length(r, static_cast<apr_off_t>(line.size()));
-    apr_table_setn(r->headers_out, "Cache-Control", "no-store");
-    ap_rwrite(line.data(), static_cast<int>(line.size()), r);
-    return OK;
+    return answer(r, plain_text, line + "\n");
+}
+
+// The balancer of that name that the server asked has, else one that it knows of; null: there is none with this method.
+Balancer* find_balancer(server_rec* asked, std::string_view name) noexcept {
+    name = without_scheme(name);
+    Balancer* found = nullptr;
+    const auto look_at = [&](proxy_balancer& balancer, const server_rec*) {
+        const bool is_it = is_ours(balancer) && without_scheme(balancer.s->name) == name;
+        if (is_it && !found) found = Balancer::of(balancer);
+    };
+    for_each_balancer(asked, [&](proxy_balancer& balancer) { look_at(balancer, asked); });
+    for_each_balancer_known_to(asked, look_at);
+    return found;
+}
+
+// Answers where a request would go, and why.
+int answer_with_explanation(request_rec* r, const char* name, const apr_table_t* arguments) {
+    const char* url = apr_table_get(arguments, "url");
+    const char* format = apr_table_get(arguments, "format");
+    const bool json = format && std::strcmp(format, "json") == 0;
+    const auto refuse = [r](int status, std::string_view why) {
+        r->status = status;
+        return answer(r, plain_text, why);
+    };
+    if (format && !json) return refuse(HTTP_BAD_REQUEST, "format= can be json; without it the answer is text\n");
+    if (url && *url != '/') return refuse(HTTP_BAD_REQUEST, "url= is a path and perhaps a query: it begins with /\n");
+    Balancer* own = find_balancer(r->server, name);
+    if (!own) return refuse(HTTP_NOT_FOUND, "there is no such balancer with this method\n");
+    const Explanation explanation = explain(*own, *r, url ? url : "/");
+    return json ? answer(r, "application/json", explanation_json(explanation))
+                : answer(r, plain_text, explanation_text(explanation));
 }
 
 // The format that the client asks for; nothing if there is no such format.
@@ -103,15 +148,13 @@ int answer_with_status(request_rec* r) noexcept {
             ap_args_to_table(r, &arguments);
             if (const char* balancer = apr_table_get(arguments, "drained"))
                 return answer_whether_drained(r, balancer, apr_table_get(arguments, "member"));
+            if (const char* balancer = apr_table_get(arguments, "explain"))
+                return answer_with_explanation(r, balancer, arguments);
             const auto format = wanted_format(r, arguments);
             if (!format) return HTTP_BAD_REQUEST;
             const std::string text = metrics(reports_known_to(r->server, r), LBSTICKY_VERSION, *format);
-            ap_set_content_type(r, content_type(*format));
-            ap_set_content_length(r, static_cast<apr_off_t>(text.size()));
-            apr_table_setn(r->headers_out, "Cache-Control", "no-store");
             apr_table_setn(r->headers_out, "Vary", "Accept");
-            ap_rwrite(text.data(), static_cast<int>(text.size()), r);
-            return OK;
+            return answer(r, content_type(*format), text);
         },
         [&](const char* why) {
             ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "the state of balancers cannot be shown: %s", why);

@@ -416,6 +416,14 @@ LogLevel {self.log_level}
         assert result.returncode == 0, result.stderr
         return [int(code) for code in result.stdout.split()]
 
+    def explain(self, balancer="mycluster", path="/", *arguments, cookie=None):
+        """What lbsticky-status says of where such a request would go; arguments as for curl_command(). See STATUS."""
+        query = ("--get", "--data-urlencode", f"explain={balancer}", "--data-urlencode", f"url={path}", "--data",
+                 "format=json")
+        answer = self.curl("/lbsticky-status", *query, *arguments, cookie=cookie)
+        assert answer.status == 200, (answer.status, answer.body)
+        return json.loads(answer.body)
+
     # -- balancer-manager ----------------------------------------------------------------------------------------
 
     def manager_page(self, query=""):

@@ -6,7 +6,8 @@ Every balancer of these tests stands three times in one httpd, with the same mem
   /module/   lbmethod=sticky, session ids named by LBStickySession
   /stock/    lbmethod=byrequests, to compare with
 
-Table.ask() asks the first two and demands that they agree in everything a user sees.
+Table.ask() asks the first two and demands that they agree in everything a user sees. Before each request it asks where
+that would go, and demands that it goes there.
 """
 
 import re
@@ -42,14 +43,22 @@ class Table:
             "stock": dict(settings=f"lbmethod=byrequests stickysession={session} {settings}"),
         }
         configuration = "".join(cluster(*lines, name=way, path=f"/{way}/", **how) for way, how in ways.items())
-        self.server = start(before + configuration + MANAGER, **options)
+        self.server = start(before + configuration + MANAGER + STATUS, **options)
 
     def ask_one(self, way, path="", *arguments, cookie=None):
         """(the answer, the module's log lines about it)."""
+        said = None
+        if way in RESOLVERS and not arguments:
+            said = self.server.explain(way, f"/{way}/{path}", cookie=cookie)
         seen = len(self.server.decisions())
         answer = self.server.curl(f"/{way}/{path}", *arguments, cookie=cookie)
-        return answer, [line.removeprefix(f"balancer://{way}: ").replace(f"lbsticky_{way}", OWN)
-                        for line in self.server.decisions()[seen:]]
+        lines = [line.removeprefix(f"balancer://{way}: ").replace(f"lbsticky_{way}", OWN)
+                 for line in self.server.decisions()[seen:]]
+        if said and said["member"]:  # or it may wait for somebody who can serve
+            # In which order members take turns, another process may not know yet when one has just failed.
+            member = r"\S+" if said["affinity"] == "new" else re.escape(said["member"])
+            assert re.fullmatch(rf"affinity {said['affinity']}\b.*, member {member}( rather than .*)?", lines[0])
+        return answer, lines
 
     def ask(self, path="", *arguments, cookie=None):
         """The answer that both resolvers gave, with its log lines as .log."""

@@ -251,6 +251,13 @@ TEST_CASE("looking for a session that is over does not bring it back", "[session
     CHECK(table->held(noon + idle + 1, idle) == 0);
 }
 
+TEST_CASE("a session that somebody only looks for is not used by that", "[session_table]") {
+    const Table table(8);
+    table.put(1, given, noon);
+    CHECK(table->find(key(1), noon + idle, idle, false));
+    CHECK_FALSE(table->find(key(1), noon + idle + 1, idle, false));
+}
+
 TEST_CASE("how long sessions may be idle is for those to say who ask", "[session_table]") {
     const Table table(8);
     table.put(1, given, noon);

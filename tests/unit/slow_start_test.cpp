@@ -197,6 +197,23 @@ TEST_CASE("requests that cannot begin a session do not take a recovering worker'
     CHECK(without == std::vector<int>{100, 200});
 }
 
+TEST_CASE("a rehearsal tells whose turn it would be, and leaves it to them", "[slow_start]") {
+    // Two of them recover, one of which has several turns in a row.
+    Recovering balancer({recovering(noon, serving("a", 5)), recovering(noon, serving("b", 2)), serving("c")},
+                        {minute, 30});
+    std::vector<int> told(3);
+    for (int i = 0; i < 300; ++i) {
+        std::atomic<std::uint64_t> copy(balancer.next.load());
+        Tickets rehearsed = Tickets::to_rehearse(copy);
+        const auto expected = balancer.roster.by_rotation(rehearsed, noon);
+        copy = balancer.next.load();
+        CHECK(balancer.roster.by_rotation(rehearsed, noon) == expected);
+        CHECK(balancer.ask(noon) == expected);
+        ++told[expected.value()];
+    }
+    CHECK(*std::min_element(told.begin(), told.end()) > 0);
+}
+
 TEST_CASE("by load too a recovering worker gets its part at most, however idle it is", "[slow_start]") {
     const Placement by = GENERATE(Placement::busyness, Placement::sessions);
     Recovering balancer({recovering(noon, serving("a")), serving("b"), serving("c")});
