@@ -108,27 +108,27 @@ Roster::Roster(std::vector<Worker> workers, SlowStart slow_start)
 std::optional<Roster::Turn> Roster::draw(Tickets& tickets, Milliseconds now) {
     if (eligible_.empty()) return std::nullopt;
     const Rotation& order = rotation();
-    std::optional<std::uint64_t> first;
+    const std::uint64_t first = tickets.draw();
+    std::uint64_t ticket = first;
     // In a cycle there is a turn of somebody who is not held back, unless other processes draw it each time.
     for (std::size_t left = order.cycle();; --left) {
-        const std::uint64_t ticket = tickets.draw();
         const std::size_t worker = eligible_[order.pick(ticket)];
-        if (!is_held_back(worker) || left == 0) return Turn{worker, ticket};
-        Activity* activity = workers_[worker].activity;
-        if (!activity) return Turn{worker, ticket};
-        Thinning& thinning = activity->thinning(tickets.sequence());
-        const std::uint64_t part = part_of_share(worker, now);
-        if (!first) first = ticket;
-        const bool takes =
-            tickets.is_rehearsal() ? thinning.would_take(part, turns_of(worker, *first, ticket)) : thinning.takes(part);
-        if (takes) return Turn{worker, ticket};
+        if (!is_held_back(worker) || left == 0 || takes({worker, ticket}, first, tickets, now))
+            return Turn{worker, ticket};
+        ticket = tickets.draw();
     }
 }
 
-std::uint32_t Roster::turns_of(std::size_t worker, std::uint64_t first, std::uint64_t last) const noexcept {
+bool Roster::takes(const Turn& turn, std::uint64_t first, const Tickets& tickets, Milliseconds now) const noexcept {
+    Activity* activity = workers_[turn.worker].activity;
+    if (!activity) return true;
+    Thinning& thinning = activity->thinning(tickets.sequence());
+    const std::uint64_t part = part_of_share(turn.worker, now);
+    if (!tickets.is_rehearsal()) return thinning.takes(part);
     std::uint32_t turns = 0;
-    for (std::uint64_t ticket = first; ticket <= last; ++ticket) turns += eligible_[rotation_->pick(ticket)] == worker;
-    return turns;
+    for (std::uint64_t ticket = first; ticket <= turn.ticket; ++ticket)
+        turns += eligible_[rotation_->pick(ticket)] == turn.worker;
+    return thinning.would_take(part, turns);
 }
 
 std::optional<std::size_t> Roster::by_hash(std::string_view key) {

@@ -150,7 +150,7 @@ private:
 
     RouteIds& route_ids() { return route_ids_ ? *route_ids_ : route_ids_.emplace(workers_); }
     void build_rotation();
-    std::uint32_t turns_of(std::size_t worker, std::uint64_t first, std::uint64_t last) const noexcept;
+    bool takes(const Turn& turn, std::uint64_t first, const Tickets& tickets, Milliseconds now) const noexcept;
     bool is_in_due(std::size_t worker) const noexcept { return due_[worker]; }
 
     std::vector<Worker> workers_;

@@ -44,98 +44,6 @@ const char* cookie_to_give(const Choice& choice, const Roster& roster, const Dec
     return apr_pstrcat(pool, decision.balancer->cookie_mark().data(), id.c_str(), nullptr);
 }
 
-// What was chosen, and the roster whose indexes that has.
-struct Chosen {
-    Choice choice;
-    Roster* roster;
-};
-
-// Chooses from the workers as they are now. `trial` is that of a worker that is due; null: nobody is tried.
-Chosen choose_now(Balancer& own, const Claims& claims, const Rules& rules, Tickets tickets,
-                  std::span<const proxy_worker* const> failed, request_rec* r, Trial* trial) {
-    if (!own.is_intact()) throw std::runtime_error("its shared memory is missing or damaged");
-
-    LiveRoster& live = own.roster;
-    const bool waits = own.httpds.s->timeout > 0;
-    Roster* roster = &live.current(r->request_time, r->server);
-    // Who has waited for one worker in vain tries no other.
-    const bool may_try = failed.empty();
-    if (!may_try) roster->unset_all_due();
-    // From a roster without the failed workers; where that leaves nobody and mod_proxy_balancer waits for somebody
-    // (timeout=), from all: one of them may be back.
-    const auto chosen = [&] {
-        if (!failed.empty())
-            if (const auto others = live.without(failed)) {
-                const Choice choice = choose(claims, rules, *others, tickets);
-                if (choice.worker || choice.affinity == Affinity::refused || !waits) return choice;
-            }
-        return choose(claims, rules, *roster, tickets);
-    };
-    Chosen result{chosen(), roster};
-    Choice& choice = result.choice;
-    // This first: it lets the workers that were looked at try again if it is time.
-    const bool still_true = live.still_true(choice, r->server, may_try);
-    const bool nobody_serves = !choice.worker && choice.affinity != Affinity::refused;
-    if (!still_true || nobody_serves) {
-        // A second reading is as good as any: what differs then changed in between.
-        roster = &live.read_again(r->server);
-        if (!may_try && !(nobody_serves && waits)) roster->unset_all_due();
-        choice = chosen();
-    }
-    while (trial && choice.worker && roster->is_due(*choice.worker)) {
-        *trial = live.try_worker(*choice.worker, r);
-        if (trial->is_under_way()) break;
-        choice = chosen();  // another request was faster
-    }
-    if (!choice.worker && choice.affinity != Affinity::refused && live.let_all_try()) {
-        choice = chosen();
-        roster->unset_all_due();
-    }
-    result.roster = roster;
-    return result;
-}
-
-// Notes what was chosen in a decision that was just made.
-void note(const Chosen& chosen, Decision& decision, Balancer& own, const Claims& claims, const Rules& rules,
-          request_rec* r) {
-    const Choice& choice = chosen.choice;
-    const Roster& roster = *chosen.roster;
-    const LiveRoster& live = own.roster;
-    decision.balancer = &own;
-    if (choice.worker) {
-        decision.worker = live.worker(*choice.worker);
-        decision.activity = roster.workers()[*choice.worker].activity;
-    }
-    if (choice.other) decision.other = live.worker(*choice.other);
-    if (choice.affinity == Affinity::overload) decision.home_activity = roster.workers()[*choice.other].activity;
-    decision.affinity = choice.affinity;
-    decision.session = choice.session;
-    decision.is_learned = choice.learned.has_value();
-    decision.is_kept = choice.session.worker || (claims.from && claims.from->keeping == Keeping::learn);
-    if (const auto moved_from = choice.moved_from()) {
-        decision.moved_from = live.worker(*moved_from);
-        const Worker& wanted = roster.workers()[*moved_from];
-        decision.is_drain_over = wanted.is_drain_over && wanted.usable;
-    }
-    decision.has_names = !rules.names.empty();
-    decision.has_cookie = choice.cookie.present;
-    decision.unknown_cookie = choice.cookie.present && !choice.cookie.worker;
-    decision.outdated_cookie = choice.cookie.worker && own.has_older_secrets() &&
-                               choice.cookie.id != roster.workers()[*choice.cookie.worker].ids.front();
-    // Who is served elsewhere for this request only keeps what it has.
-    if (choice.worker && !own.cookie_name.empty() && choice.affinity != Affinity::overload)
-        decision.cookie = cookie_to_give(choice, roster, decision, r->pool);
-    if (choice.worker && own.appends) {
-        const auto id_of = [&](std::size_t worker) {
-            return apr_pstrdup(r->pool, roster.workers()[worker].ids.front().c_str());
-        };
-        decision.id = id_of(*choice.worker);
-        if (choice.affinity == Affinity::overload) decision.home_id = id_of(*choice.other);
-    }
-    if (decision.unknown_route() && APLOG_R_IS_LEVEL(r, APLOG_DEBUG))
-        decision.nearly_known = is_nearly_known(choice.session.route, roster);
-}
-
 }  // namespace
 
 Claims claims_of(request_rec* r, const Rules& rules, std::string_view cookies) noexcept {
@@ -158,19 +66,85 @@ Claims claims_of(request_rec* r, const Rules& rules, std::string_view cookies) n
 }
 
 void decide(Decision& decision, Balancer& own, const Claims& claims, const Rules& rules,
-            std::span<const proxy_worker* const> failed, request_rec* r) {
-    decision.begins_session = can_begin_session(r);
-    const Tickets tickets =
-        decision.begins_session ? Tickets(own.shared.tickets(), 0) : Tickets(own.shared.tickets_without_session(), 1);
-    note(choose_now(own, claims, rules, tickets, failed, r, &decision.trial), decision, own, claims, rules, r);
-}
+            std::span<const proxy_worker* const> failed, request_rec* r, Rehearsal* rehearsal) {
+    if (!own.is_intact()) throw std::runtime_error("its shared memory is missing or damaged");
 
-Rehearsal rehearse(Balancer& own, const Claims& claims, const Rules& rules, request_rec* r) {
-    std::atomic<std::uint64_t> copy(own.shared.tickets().load(std::memory_order_relaxed));
-    const Chosen chosen = choose_now(own, claims, rules, Tickets::to_rehearse(copy), {}, r, nullptr);
-    Rehearsal rehearsal{{}, chosen.choice, *chosen.roster};
-    note(chosen, rehearsal.decision, own, claims, rules, r);
-    return rehearsal;
+    decision.begins_session = can_begin_session(r);
+    Tickets tickets = rehearsal                 ? Tickets::to_rehearse(rehearsal->tickets)
+                      : decision.begins_session ? Tickets(own.shared.tickets(), 0)
+                                                : Tickets(own.shared.tickets_without_session(), 1);
+    LiveRoster& live = own.roster;
+    const bool waits = own.httpds.s->timeout > 0;
+    Roster* roster = &live.current(r->request_time, r->server);
+    // Who has waited for one worker in vain tries no other.
+    const bool may_try = failed.empty();
+    if (!may_try) roster->unset_all_due();
+    // From a roster without the failed workers; where that leaves nobody and mod_proxy_balancer waits for somebody
+    // (timeout=), from all: one of them may be back.
+    const auto chosen = [&] {
+        if (!failed.empty())
+            if (const auto others = live.without(failed)) {
+                const Choice choice = choose(claims, rules, *others, tickets);
+                if (choice.worker || choice.affinity == Affinity::refused || !waits) return choice;
+            }
+        return choose(claims, rules, *roster, tickets);
+    };
+    Choice choice = chosen();
+    // This first: it lets the workers that were looked at try again if it is time.
+    const bool still_true = live.still_true(choice, r->server, may_try);
+    const bool nobody_serves = !choice.worker && choice.affinity != Affinity::refused;
+    if (!still_true || nobody_serves) {
+        // A second reading is as good as any: what differs then changed in between.
+        roster = &live.read_again(r->server);
+        if (!may_try && !(nobody_serves && waits)) roster->unset_all_due();
+        choice = chosen();
+    }
+    while (choice.worker && !rehearsal && roster->is_due(*choice.worker)) {
+        decision.trial = live.try_worker(*choice.worker, r);
+        if (decision.trial.is_under_way()) break;
+        choice = chosen();  // another request was faster
+    }
+    if (!choice.worker && choice.affinity != Affinity::refused && live.let_all_try()) {
+        choice = chosen();
+        roster->unset_all_due();
+    }
+
+    decision.balancer = &own;
+    if (choice.worker) {
+        decision.worker = live.worker(*choice.worker);
+        decision.activity = roster->workers()[*choice.worker].activity;
+    }
+    if (choice.other) decision.other = live.worker(*choice.other);
+    if (choice.affinity == Affinity::overload) decision.home_activity = roster->workers()[*choice.other].activity;
+    decision.affinity = choice.affinity;
+    decision.session = choice.session;
+    decision.is_learned = choice.learned.has_value();
+    decision.is_kept = choice.session.worker || (claims.from && claims.from->keeping == Keeping::learn);
+    if (const auto moved_from = choice.moved_from()) {
+        decision.moved_from = live.worker(*moved_from);
+        const Worker& wanted = roster->workers()[*moved_from];
+        decision.is_drain_over = wanted.is_drain_over && wanted.usable;
+    }
+    decision.has_names = !rules.names.empty();
+    decision.has_cookie = choice.cookie.present;
+    decision.unknown_cookie = choice.cookie.present && !choice.cookie.worker;
+    decision.outdated_cookie = choice.cookie.worker && own.has_older_secrets() &&
+                               choice.cookie.id != roster->workers()[*choice.cookie.worker].ids.front();
+    // Who is served elsewhere for this request only keeps what it has.
+    if (choice.worker && !own.cookie_name.empty() && choice.affinity != Affinity::overload)
+        decision.cookie = cookie_to_give(choice, *roster, decision, r->pool);
+    if (choice.worker && own.appends) {
+        const auto id_of = [&](std::size_t worker) {
+            return apr_pstrdup(r->pool, roster->workers()[worker].ids.front().c_str());
+        };
+        decision.id = id_of(*choice.worker);
+        if (choice.affinity == Affinity::overload) decision.home_id = id_of(*choice.other);
+    }
+    if (decision.unknown_route() && APLOG_R_IS_LEVEL(r, APLOG_DEBUG))
+        decision.nearly_known = is_nearly_known(choice.session.route, *roster);
+    if (!rehearsal) return;
+    rehearsal->choice = choice;
+    rehearsal->roster = roster;
 }
 
 }  // namespace lbsticky

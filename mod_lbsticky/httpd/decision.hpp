@@ -1,6 +1,8 @@
 // Who serves a request: the decision table, put to httpd's balancer as it is at this moment.
 #pragma once
 
+#include <atomic>
+#include <optional>
 #include <span>
 
 #include "core/affinity.hpp"
@@ -58,21 +60,19 @@ inline Rules rules_of(const Balancer& own, SessionName& from_stickysession) noex
 // Needs no mutex.
 Claims claims_of(request_rec* r, const Rules& rules, std::string_view cookies) noexcept;
 
+// A decision that nothing comes of: it draws no ticket, counts nothing, tries no worker. What it was made from is kept.
+struct Rehearsal {
+    explicit Rehearsal(Balancer& own) noexcept : tickets(own.shared.tickets().load(std::memory_order_relaxed)) {}
+
+    std::atomic<std::uint64_t> tickets;  // a copy, which is drawn from instead
+    std::optional<Choice> choice;
+    const Roster* roster = nullptr;  // valid as long as the balancer's thread mutex is held
+};
+
 // Decides; the decision is one that was just made. `failed` are the workers that were asked for this request in vain:
 // they are not asked again, unless nobody else can serve and timeout= says to wait. Needs the balancer's thread mutex.
 // Throws what std::exception is the base of.
 void decide(Decision& decision, Balancer& own, const Claims& claims, const Rules& rules,
-            std::span<const proxy_worker* const> failed, request_rec* r);
-
-// What would be decided for a request, and from what: where such a request would go.
-struct Rehearsal {
-    Decision decision;
-    Choice choice;
-    const Roster& roster;  // valid as long as the mutex is held
-};
-
-// Decides as decide() does for a request that could begin a session, and changes nothing: it draws no ticket, counts
-// nothing, tries no worker. Needs and throws what decide() does.
-Rehearsal rehearse(Balancer& own, const Claims& claims, const Rules& rules, request_rec* r);
+            std::span<const proxy_worker* const> failed, request_rec* r, Rehearsal* rehearsal = nullptr);
 
 }  // namespace lbsticky

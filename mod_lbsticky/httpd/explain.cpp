@@ -79,7 +79,11 @@ Explanation explain(Balancer& own, const request_rec& asking, const char* url) {
     explanation.balancer = own.httpds.s->name;
     const ThreadLock lock(own.httpds);
     mod_proxy.sync_balancer(&own.httpds, r.server, own.httpds.sconf);
-    const auto [decision, choice, roster] = rehearse(own, claims, rules, &r);
+    Decision decision;
+    Rehearsal rehearsal(own);
+    decide(decision, own, claims, rules, {}, &r, &rehearsal);
+    const Choice& choice = *rehearsal.choice;
+    const Roster& roster = *rehearsal.roster;
     explanation.steps = steps_of(claims, rules, roster, choice);
     if (!is_known && own.learned->has_store())
         for (Explanation::Step& step : explanation.steps)
