@@ -5,18 +5,26 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 #include "core/affinity.hpp"
 
 namespace lbsticky {
 
-// What is counted about one worker. It has cache lines of its own, so that counting for one never waits for another.
-// Anyone may count at any time.
+// What is counted about one worker of a balancer. It has cache lines of its own, so that counting for one never waits
+// for another. Anyone may count at any time. Memory of zeros is a fresh one.
 struct alignas(64) WorkerTally {
-    std::atomic<std::uint64_t> owner;  // hash64 of the worker's URL; 0 as long as nobody has this place
+    std::atomic<std::uint64_t> owner_;  // a number made of the worker's URL; 0: nobody's
     std::array<std::atomic<std::uint64_t>, served_affinities> requests;  // that it was chosen for, by affinity
     std::atomic<std::uint64_t> moved_away;  // requests that wanted it and could not have it
+
+    // Gives it to the worker with that URL, for good. False if it is another worker's.
+    bool claim(std::string_view url) noexcept;
+
+    // Whose it is; 0: nobody's.
+    std::uint64_t owner() const noexcept { return owner_.load(std::memory_order_relaxed); }
+    static std::uint64_t owner_of(std::string_view url) noexcept;
 
     // Not for `refused`.
     std::atomic<std::uint64_t>& of(Affinity affinity) noexcept { return requests[static_cast<std::size_t>(affinity)]; }
@@ -62,21 +70,15 @@ private:
     std::atomic<std::uint32_t> requests_without_;
 };
 
-// The layout of a segment: this header, then one WorkerTally for each slot httpd has for a worker of this balancer, in
-// httpd's order. Numbers and indexes only: processes map it where they like, and two generations of a server use it at
-// once over a graceful restart. Memory of zeros is a fresh state but for the mark.
+// What is not about one worker. Numbers only: processes map it where they like, and two generations of a server use it
+// at once over a graceful restart. Memory of zeros is a fresh state but for the mark.
 class SharedState {
 public:
-    // Bytes that a state for so many worker slots takes.
-    static std::size_t bytes(std::size_t slots) noexcept { return sizeof(SharedState) + slots * sizeof(WorkerTally); }
+    // Makes a state in zeroed memory for one, aligned to 64 bytes.
+    static SharedState* create(void* memory) noexcept;
 
-    // Makes a state in memory of at least bytes(slots), zeroed, aligned to 64 bytes.
-    static SharedState* create(void* memory, std::size_t slots) noexcept;
-
-    // Whether this still is what create() made for so many slots, by this version of the layout. O(1).
-    bool intact(std::size_t slots) const noexcept {
-        return mark_.load(std::memory_order_relaxed) == mark && slots_ == slots;
-    }
+    // Whether this still is what create() made, by this version of the layout. O(1).
+    bool intact() const noexcept { return mark_.load(std::memory_order_relaxed) == mark; }
 
     // Raised when anything about the workers may have changed: whoever has seen a lower one looks at them again.
     std::atomic<std::uint64_t>& generation() noexcept { return generation_; }
@@ -107,36 +109,18 @@ public:
     // What is noticed once a start.
     Notices& notices() noexcept { return notices_; }
 
-    // Gives a slot to the worker with that URL. False if there is no such slot or it is another worker's: httpd never
-    // gives a slot away while it runs, so that is so only after a restart.
-    bool claim(std::size_t slot, std::string_view url) noexcept;
-
-    // Whether a slot is somebody's. O(1).
-    bool is_claimed(std::size_t slot) const noexcept {
-        return slot < slots_ && tallies()[slot].owner.load(std::memory_order_relaxed) != 0;
-    }
-
-    // The tally of a slot; nothing for a slot that is not there. O(1).
-    WorkerTally* tally(std::size_t slot) noexcept { return slot < slots_ ? &tallies()[slot] : nullptr; }
-
-    // The sums of what was counted for workers that are in no slot any more.
+    // The sums of what was counted for workers that have no tally of their own any more.
+    WorkerTally& gone() noexcept { return gone_; }
     const WorkerTally& gone() const noexcept { return gone_; }
 
-    // Sums over all workers, those that are gone and `refused` included, by affinity. They never go down.
-    std::array<std::uint64_t, affinities> totals() const noexcept;
-
-    // Takes over rotation and counts from a state that this one replaces: same balancer, other slots.
-    void inherit(const SharedState& old) noexcept;
+    // Sums over these tallies, null or not, and `gone` and `refused`, by affinity.
+    std::array<std::uint64_t, affinities> totals(std::span<WorkerTally* const> tallies) const noexcept;
 
 private:
-    static constexpr std::uint64_t mark = 0x6c62737469636b07ULL;  // "lbstick" and the version of the layout
-
-    WorkerTally* tallies() noexcept { return reinterpret_cast<WorkerTally*>(this + 1); }
-    const WorkerTally* tallies() const noexcept { return reinterpret_cast<const WorkerTally*>(this + 1); }
+    static constexpr std::uint64_t mark = 0x6c62737469636b08ULL;  // "lbstick" and the version of the layout
 
     // Read by every request and hardly ever written, apart from what every request writes.
     alignas(64) std::atomic<std::uint64_t> mark_;
-    std::uint64_t slots_;
     std::atomic<std::uint64_t> generation_;
     Notices notices_;
     alignas(64) std::atomic<std::uint64_t> tickets_;

@@ -20,6 +20,7 @@ struct Balancer {
              LearnedSessions* the_learned)
         : httpds(the_httpds),
           shared(*memory.state),
+          tallies(memory.tallies),
           hash_keys(*memory.keys),
           settings(std::move(the_settings)),
           cookie(settings.cookie.value_or(CookieSettings{})),
@@ -35,8 +36,9 @@ struct Balancer {
     Balancer(const Balancer&) = delete;
     Balancer& operator=(const Balancer&) = delete;
 
-    proxy_balancer& httpds;  // what httpd keeps about it
-    SharedState& shared;     // what all processes share about it
+    proxy_balancer& httpds;                       // what httpd keeps about it
+    SharedState& shared;                          // what all processes share about it
+    const std::span<WorkerTally* const> tallies;  // likewise, about its workers: see SharedMemory
     const HashKeys& hash_keys;
     const Settings settings;
     const CookieSettings cookie;
@@ -52,7 +54,13 @@ struct Balancer {
     // The Balancer of one of httpd's balancers. Null only for one that was made after the start.
     static Balancer* of(const proxy_balancer& balancer) noexcept { return static_cast<Balancer*>(balancer.context); }
 
-    bool is_intact() const noexcept { return shared.intact(static_cast<std::size_t>(httpds.max_workers)); }
+    bool is_intact() const noexcept { return shared.intact(); }
+
+    // What is counted about one of its workers; null where there is no memory.
+    WorkerTally* tally_of(const proxy_worker& worker) const noexcept {
+        const auto slot = static_cast<std::size_t>(worker.s->index);
+        return slot < tallies.size() ? tallies[slot] : nullptr;
+    }
 
     // The names of the session id in requests: those of LBStickySession, else the one that stickysession= has now (it
     // can be changed in balancer-manager). Valid as long as `from_stickysession` and the balancer.

@@ -87,6 +87,7 @@ LiveRoster::LiveRoster(proxy_balancer& balancer, const SharedMemory& memory, Wor
     : balancer_(balancer),
       shared_(*memory.state),
       activities_(memory.activities),
+      tallies_(memory.tallies),
       ids_(ids),
       slow_start_(slow_start),
       drain_(drain),
@@ -133,7 +134,7 @@ Roster& LiveRoster::read_again(server_rec* server) {
         holds_until_ = INT64_MAX;
         for (std::size_t i = 0; i < workers.size(); ++i) {
             const auto slot = static_cast<std::size_t>(workers[i]->s->index);
-            shared_.claim(slot, url_of(*workers[i]->s));
+            if (slot < tallies_.size() && tallies_[slot]) tallies_[slot]->claim(url_of(*workers[i]->s));
             Activity* activity = activity_of(slot, url_of(*workers[i]->s));
             statuses.push_back(status_of(*workers[i], activity));
             readings.push_back(reading_of(*workers[i], statuses.back()));

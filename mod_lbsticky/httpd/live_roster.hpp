@@ -78,6 +78,7 @@ private:
     proxy_balancer& balancer_;
     SharedState& shared_;
     std::span<Activity* const> activities_;
+    std::span<WorkerTally* const> tallies_;
     WorkerIds* ids_;
     SlowStart slow_start_;
     Drain drain_;

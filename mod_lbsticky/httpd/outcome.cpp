@@ -145,8 +145,8 @@ Tally make_known(const Decision& decision, request_rec* r, std::string_view cook
     set_variables(decision, r, again);
 
     SharedState& shared = decision.balancer->shared;
-    const auto tally_of = [&shared](const proxy_worker* worker) {
-        return worker ? shared.tally(static_cast<std::size_t>(worker->s->index)) : nullptr;
+    const auto tally_of = [&decision](const proxy_worker* worker) {
+        return worker ? decision.balancer->tally_of(*worker) : nullptr;
     };
     WorkerTally* chosen = tally_of(decision.worker);
     WorkerTally* wanted = tally_of(decision.moved_from);

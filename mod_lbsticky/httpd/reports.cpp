@@ -110,7 +110,7 @@ BalancerReport read_report(proxy_balancer& balancer, server_rec* server) {
     mod_proxy.sync_balancer(&balancer, server, balancer.sconf);
     const Roster& roster = own->roster.read_again(nullptr);
     std::vector<bool> in_rotation(roster.workers().size());
-    std::vector<bool> has_worker(static_cast<std::size_t>(balancer.max_workers));
+    std::set<const WorkerTally*> shown;
     for (const auto index : roster.eligible()) in_rotation[index] = true;
     std::set<std::string> urls;
     const apr_time_t now = apr_time_now();
@@ -130,19 +130,16 @@ BalancerReport read_report(proxy_balancer& balancer, server_rec* server) {
         entry.in_rotation = in_rotation[i];
         entry.status.recovering = entry.in_rotation && roster.is_held_back(i);
         entry.part_of_share = static_cast<std::uint32_t>(roster.part_of_share(i, milliseconds(now)) * 1000 >> 32);
-        const auto slot = static_cast<std::size_t>(worker.s->index);
-        if (const WorkerTally* tally = shared.tally(slot)) {
+        if (const WorkerTally* tally = own->tally_of(worker)) {
             entry.counts = counts_of(*tally);
-            has_worker[slot] = true;
+            shown.insert(tally);
         }
         entry.status.probing = reading.activity && reading.activity->probe().is_under_way();
         if (reading.activity) add_activity(entry, *reading.activity, own->drain.drain, now);
         report.add(std::move(entry));
     }
-    // After a restart a worker that was added in balancer-manager is gone, but its slot, with its counts, is still
-    // there.
-    for (std::size_t slot = 0; slot < has_worker.size(); ++slot)
-        if (!has_worker[slot]) report.gone += counts_of(*shared.tally(slot));
+    for (const WorkerTally* tally : own->tallies)
+        if (tally && !shown.contains(tally)) report.gone += counts_of(*tally);
     return report;
 }
 

@@ -30,10 +30,13 @@ struct Place {
     std::size_t slots;
     bool is_copy;           // another balancer has the same activities
     Activity** activities;  // one a slot
+    WorkerTally** tallies;  // likewise; and behind them those of workers that are gone
+    std::size_t tallies_gone;
     LearnedMemory learned;
     bool was_unused;  // no balancer had this name at the last start
 
     std::span<Activity* const> all() const noexcept { return {activities, slots}; }
+    std::span<WorkerTally* const> all_tallies() const noexcept { return {tallies, slots + tallies_gone}; }
 };
 
 // What one start needed anew. It is given back when nothing in it is used any more.
@@ -58,10 +61,11 @@ struct Places {
         return static_cast<Place*>(apr_hash_get(by_name, name, APR_HASH_KEY_STRING));
     }
 
-    // A copy of the place, which has activities of its own.
+    // A copy of the place, with its lists.
     void keep(const char* name, const Place& place) noexcept {
         auto* kept = static_cast<Place*>(apr_pmemdup(pool, &place, sizeof(place)));
         kept->activities = static_cast<Activity**>(apr_pmemdup(pool, place.activities, place.all().size_bytes()));
+        kept->tallies = static_cast<WorkerTally**>(apr_pmemdup(pool, place.tallies, place.all_tallies().size_bytes()));
         apr_hash_set(by_name, apr_pstrdup(pool, name), APR_HASH_KEY_STRING, kept);
     }
 
@@ -88,7 +92,7 @@ struct Remembered {
 
 // The number changes with the layout of anything that is remembered or shared: a graceful restart may load another
 // version of this module.
-constexpr const char* remembered_key = "lbmethod_sticky: memory 4";
+constexpr const char* remembered_key = "lbmethod_sticky: memory 5";
 
 // Zeros, shared with the children to come. Throws std::runtime_error.
 void* map_memory(std::size_t size) {
@@ -134,20 +138,13 @@ std::size_t slots_of(const proxy_balancer& balancer) noexcept {
     return static_cast<std::size_t>(balancer.max_workers);
 }
 
-// Claims the slots of all workers of the balancer. False if another worker has one of these slots, or a slot besides:
-// one that was added in balancer-manager and is gone, for example.
-bool claim_all(SharedState& state, const proxy_balancer& balancer) {
-    const apr_array_header_t* workers = balancer.workers;
-    std::vector<bool> has_worker(slots_of(balancer));
-    for (int i = 0; i < workers->nelts; ++i) {
-        const proxy_worker_shared* worker = APR_ARRAY_IDX(workers, i, proxy_worker*)->s;
-        const auto slot = static_cast<std::size_t>(worker->index);
-        if (!state.claim(slot, url_of(*worker))) return false;
-        has_worker[slot] = true;
+// Calls visit(slot, URL) for each worker of the balancer.
+template <typename Visit>
+void for_each_worker(const proxy_balancer& balancer, Visit&& visit) {
+    for (int i = 0; i < balancer.workers->nelts; ++i) {
+        const proxy_worker_shared* worker = APR_ARRAY_IDX(balancer.workers, i, proxy_worker*)->s;
+        visit(static_cast<std::size_t>(worker->index), url_of(*worker));
     }
-    for (std::size_t slot = 0; slot < has_worker.size(); ++slot)
-        if (!has_worker[slot] && state.is_claimed(slot)) return false;
-    return true;
 }
 
 // What a list of workers has, which copies of a balancer share.
@@ -160,8 +157,9 @@ struct OfWorkers {
 // What is being found or made for the balancers of a new configuration.
 struct Plan {
     proxy_balancer* balancer;
-    SharedState* state = nullptr;
     OfWorkers* shared;
+    SharedState* state = nullptr;
+    std::vector<WorkerTally*> tallies;
 };
 
 std::size_t learned_bytes(std::size_t places) noexcept {
@@ -187,37 +185,62 @@ LearnedMemory make_learned(std::byte* memory, const TableSettings& settings, con
     return made;
 }
 
-// The activities of a balancer's slots: those that its workers had before, and for slots without a worker those that
-// nobody had. Null where there is none yet. None that is taken: copies of a balancer may have become balancers of their
+// Of what a balancer's slots had before, an activity or a tally each: by its slots now, what their workers had, and for
+// others what nobody had. Null where there is none yet. What other workers had is added to `left`.
+template <typename Kept>
+std::vector<Kept*> kept_for(const proxy_balancer& balancer, std::span<Kept* const> before, std::vector<Kept*>& left) {
+    std::multimap<std::uint64_t, Kept*> by_owner;
+    std::vector<Kept*> free;
+    for (Kept* kept : before) {
+        if (!kept) continue;
+        if (kept->owner() == 0)
+            free.push_back(kept);
+        else
+            by_owner.emplace(kept->owner(), kept);
+    }
+    std::vector<Kept*> found(slots_of(balancer));
+    for_each_worker(balancer, [&](std::size_t slot, std::string_view url) {
+        if (const auto known = by_owner.extract(Kept::owner_of(url))) found[slot] = known.mapped();
+    });
+    for (Kept*& kept : found) {
+        if (kept || free.empty()) continue;
+        kept = free.back();
+        free.pop_back();
+    }
+    for (const auto& [owner, kept] : by_owner) left.push_back(kept);
+    return found;
+}
+
+// The activities of a balancer's slots. None that is taken: copies of a balancer may have become balancers of their
 // own.
 std::vector<Activity*> activities_before(const proxy_balancer& balancer, const Place& before,
                                          std::set<const Activity*>& taken) {
-    std::map<std::uint64_t, Activity*> by_owner;
     std::vector<Activity*> free;
-    for (Activity* activity : before.all()) {
-        if (!activity || !taken.insert(activity).second) continue;
-        if (activity->owner() == 0)
-            free.push_back(activity);
-        else
-            by_owner.emplace(activity->owner(), activity);
-    }
-    std::vector<Activity*> found(slots_of(balancer));
-    for (int i = 0; i < balancer.workers->nelts; ++i) {
-        const proxy_worker_shared* worker = APR_ARRAY_IDX(balancer.workers, i, proxy_worker*)->s;
-        const auto known = by_owner.find(Activity::owner_of(url_of(*worker)));
-        if (known != by_owner.end()) found[static_cast<std::size_t>(worker->index)] = known->second;
-    }
-    for (Activity*& activity : found) {
-        if (activity || free.empty()) continue;
-        activity = free.back();
-        free.pop_back();
-    }
-    return found;
+    for (Activity* activity : before.all())
+        if (activity && taken.insert(activity).second) free.push_back(activity);
+    std::vector<Activity*> of_nobody;
+    return kept_for<Activity>(balancer, free, of_nobody);
+}
+
+// The tallies of a balancer's slots, and behind them those of workers that are gone, in which children of a generation
+// before may still count. The oldest of very many are added up in the state.
+std::vector<WorkerTally*> tallies_before(const proxy_balancer& balancer, const Place& before) {
+    constexpr std::size_t many = 256;
+    const auto all = before.all_tallies();
+    std::vector<WorkerTally*> gone(all.begin() + static_cast<std::ptrdiff_t>(before.slots), all.end());
+    std::vector<WorkerTally*> tallies = kept_for<WorkerTally>(balancer, all.first(before.slots), gone);
+    const std::size_t too_many = gone.size() - std::min(gone.size(), many);
+    for (std::size_t i = 0; i < too_many; ++i) before.state->gone().add(*gone[i]);
+    tallies.insert(tallies.end(), gone.begin() + static_cast<std::ptrdiff_t>(too_many), gone.end());
+    return tallies;
 }
 
 // Makes what those of the balancers lack. Throws std::runtime_error if there is no memory.
 void make_missing(std::span<Plan> plans, bool for_ours, const Remembered& before, Places& current) {
     const std::size_t activity_size = Activity::bytes(before.processes->columns());
+    const auto missing_in = [](const auto& list) {
+        return static_cast<std::size_t>(std::count(list.begin(), list.end(), nullptr));
+    };
     const auto for_each_meant = [&](auto&& visit) {
         for (Plan& plan : plans)
             if (is_ours(*plan.balancer) == for_ours) visit(plan);
@@ -226,35 +249,35 @@ void make_missing(std::span<Plan> plans, bool for_ours, const Remembered& before
     std::size_t size = 0;
     std::set<const void*> counted;
     for_each_meant([&](const Plan& plan) {
-        if (!plan.state) size += SharedState::bytes(slots_of(*plan.balancer));
+        if (!plan.state) size += sizeof(SharedState);
+        size += missing_in(plan.tallies) * sizeof(WorkerTally);
         if (!counted.insert(plan.shared).second) return;
-        const auto& activities = plan.shared->activities;
-        const auto missing = std::count(activities.begin(), activities.end(), nullptr);
-        size += static_cast<std::size_t>(missing) * activity_size;
+        size += missing_in(plan.shared->activities) * activity_size;
         if (plan.shared->table && !plan.shared->learned.table) size += learned_bytes(plan.shared->table->sessions);
     });
     if (size == 0) return;
 
     auto* next = static_cast<std::byte*>(map_memory(size));
     APR_ARRAY_PUSH(current.mappings, Mapping) = {next, size};
+    const auto make_missing_in = [&next](auto& list, std::size_t bytes) {
+        for (auto& kept : list) {
+            if (kept) continue;
+            kept = reinterpret_cast<std::remove_reference_t<decltype(kept)>>(next);
+            next += bytes;
+        }
+    };
     for_each_meant([&](Plan& plan) {
         const Place* old = before.places.find(plan.balancer->s->sname);
         OfWorkers& shared = *plan.shared;
-        for (Activity*& activity : shared.activities) {
-            if (activity) continue;
-            activity = reinterpret_cast<Activity*>(next);
-            next += activity_size;
-        }
+        make_missing_in(shared.activities, activity_size);
+        make_missing_in(plan.tallies, sizeof(WorkerTally));
         if (shared.table && !shared.learned.table) {
             shared.learned = make_learned(next, *shared.table, old);
             next += learned_bytes(shared.table->sessions);
         }
         if (plan.state) return;
-        const std::size_t slots = slots_of(*plan.balancer);
-        plan.state = SharedState::create(next, slots);
-        next += SharedState::bytes(slots);
-        claim_all(*plan.state, *plan.balancer);
-        if (old && old->state->intact(old->slots)) plan.state->inherit(*old->state);
+        plan.state = SharedState::create(next);
+        next += sizeof(SharedState);
     });
 }
 
@@ -264,9 +287,11 @@ void unmap_unused(const Places& old, Places& current) {
         const Mapping& mapping = APR_ARRAY_IDX(old.mappings, i, Mapping);
         bool used = false;
         current.for_each([&](const char*, const Place& place) {
-            used = used || mapping.holds(place.state) || mapping.holds(place.learned.table) ||
-                   std::any_of(place.all().begin(), place.all().end(),
-                               [&](const Activity* activity) { return mapping.holds(activity); });
+            const auto holds_any = [&mapping](const auto& list) {
+                return std::any_of(list.begin(), list.end(), [&](const auto* kept) { return mapping.holds(kept); });
+            };
+            used = used || mapping.holds(place.state) || mapping.holds(place.learned.table) || holds_any(place.all()) ||
+                   holds_any(place.all_tallies());
         });
         if (used)
             APR_ARRAY_PUSH(current.mappings, Mapping) = mapping;
@@ -289,17 +314,22 @@ std::vector<SharedMemory> shared_memory_for(std::span<const NewBalancer> balance
     std::set<const void*> taken_tables;
     for (const auto& [balancer, table] : balancers) {
         OfWorkers& shared = by_workers[balancer->workers];
-        Plan& plan = plans.emplace_back(Plan{balancer, nullptr, &shared});
+        Plan& plan = plans.emplace_back(Plan{balancer, &shared, nullptr, {}});
         if (!shared.table) shared.table = table;
         const Place* place = old.find(balancer->s->sname);
         if (place && shared.activities.empty()) shared.activities = activities_before(*balancer, *place, taken);
         if (place && shared.table && !shared.learned.table)
             shared.learned = learned_before(*place, *shared.table, taken_tables);
-        if (!place || !place->state->intact(place->slots) || place->slots != slots_of(*balancer)) continue;
-        if (claim_all(*place->state, *balancer)) plan.state = place->state;
+        if (place && place->state->intact()) {
+            plan.state = place->state;
+            plan.tallies = tallies_before(*balancer, *place);
+        }
     }
-    for (const Plan& plan : plans)
-        plan.shared->activities.resize(std::max(plan.shared->activities.size(), slots_of(*plan.balancer)));
+    for (Plan& plan : plans) {
+        const auto with_slots = [&plan](auto& list) { list.resize(std::max(list.size(), slots_of(*plan.balancer))); };
+        with_slots(plan.shared->activities);
+        with_slots(plan.tallies);
+    }
     make_missing(plans, true, before, current);
     guarded([&] { make_missing(plans, false, before, current); },
             [&](const char* why) {
@@ -309,23 +339,31 @@ std::vector<SharedMemory> shared_memory_for(std::span<const NewBalancer> balance
 
     std::vector<SharedMemory> memory;
     std::set<const void*> kept;
-    for (const Plan& plan : plans) {
+    for (Plan& plan : plans) {
         static SharedState missing;
         if (!plan.state) {
-            memory.push_back({&missing, {}, {}, &before.keys});
+            memory.push_back({&missing, {}, {}, {}, &before.keys});
             continue;
         }
+        for_each_worker(*plan.balancer, [&plan](std::size_t slot, std::string_view url) {
+            if (plan.tallies[slot]) plan.tallies[slot]->claim(url);
+        });
         const char* name = plan.balancer->s->sname;
         const bool is_copy = !kept.insert(plan.shared).second;
-        current.keep(name, {plan.state, slots_of(*plan.balancer), is_copy, plan.shared->activities.data(),
-                            plan.shared->learned, false});
-        memory.push_back({plan.state, current.find(name)->all(), plan.shared->learned, &before.keys});
+        const std::size_t slots = slots_of(*plan.balancer);
+        current.keep(name, {plan.state, slots, is_copy, plan.shared->activities.data(), plan.tallies.data(),
+                            plan.tallies.size() - slots, plan.shared->learned, false});
+        const Place& place = *current.find(name);
+        memory.push_back({plan.state, place.all_tallies(), place.all(), plan.shared->learned, &before.keys});
     }
 
     // Keeps the state of a balancer that was taken out for one more start: whoever puts it back then finds its counts.
     old.for_each([&](const char* name, const Place& place) {
-        if (!place.was_unused && !current.find(name))
-            current.keep(name, {place.state, place.slots, place.is_copy, place.activities, place.learned, true});
+        if (!place.was_unused && !current.find(name)) {
+            Place unused = place;
+            unused.was_unused = true;
+            current.keep(name, unused);
+        }
     });
     unmap_unused(old, current);
     apr_pool_destroy(old.pool);

@@ -31,6 +31,9 @@ struct NewBalancer {
 // What processes share about one balancer.
 struct SharedMemory {
     SharedState* state;
+    // By the slots that httpd has for its workers, and behind them those of workers that are gone. Null where there is
+    // no memory.
+    std::span<WorkerTally* const> tallies;
     // By the slots that httpd has for its workers, those of workers that may be added included; null where there is no
     // memory. Copies of a balancer, which have its workers, have its activities too.
     std::span<Activity* const> activities;
@@ -39,10 +42,10 @@ struct SharedMemory {
 };
 
 // The shared memory of all balancers of a new configuration, in their order. Each has the state that it had before a
-// graceful restart, so that both generations of children use the same; or a new one, at the first start, and where the
-// members in the configuration changed (rotation and counts are taken over then). It has the slots of all workers
-// claimed. A worker's activity stays with it as long as the balancer has a worker of that URL; learned sessions stay as
-// long as the balancer learns any. Memory that no balancer uses any more is given back.
+// graceful restart, so that both generations of children use the same. A worker's tally and activity stay with it as
+// long as the balancer has a worker of that URL, whatever slot it has; learned sessions stay as long as the balancer
+// learns any. Tallies of workers that are gone are kept too, since children may be serving their last requests; the
+// oldest of very many are added up. Memory that no balancer uses any more is given back.
 //
 // A balancer of another method has memory too, since its method can be changed in balancer-manager when there are
 // children, which could not share new memory. Where there is none for those, their states are not intact(), and a

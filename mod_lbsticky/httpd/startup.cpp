@@ -47,7 +47,7 @@ const Balancer& prepare(proxy_balancer& balancer, const SharedMemory& memory, Se
 }
 
 void log_counts(const Balancer& own, server_rec* server) {
-    const auto totals = own.shared.totals();
+    const auto totals = own.shared.totals(own.tallies);
     std::string counts;
     for (std::size_t i = 0; i < affinities; ++i)
         counts += std::string(i ? ", " : "") + word_for(static_cast<Affinity>(i)) + " " + std::to_string(totals[i]);

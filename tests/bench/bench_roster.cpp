@@ -54,7 +54,8 @@ int main() {
             }
             std::nth_element(milliseconds.begin(), milliseconds.begin() + 7, milliseconds.end());
             std::printf("%zu %s %.3f %zu %zu\n", number, arbitrary ? "arbitrary" : "equal", milliseconds[7], bytes,
-                        lbsticky::SharedState::bytes(number) + number * lbsticky::Activity::bytes(columns));
+                        sizeof(lbsticky::SharedState) +
+                            number * (sizeof(lbsticky::WorkerTally) + lbsticky::Activity::bytes(columns)));
         }
     }
 }

@@ -164,6 +164,20 @@ def test_the_counts_of_a_member_that_is_removed_are_kept_as_gone(httpd, backends
     server.bodies(4, cookie=f"{OWN}=.node2")
     restart(server, STATUS + cluster(members[0], members[2]))
     assert requests_in(server.report()) == {("cookie", "gone"): 4}
+    restart(server, STATUS + cluster(*members))  # as a new one: counts of those that are gone never go down
+    server.bodies(1, cookie=f"{OWN}=.node2")
+    assert requests_in(server.report()) == {("cookie", "node2"): 1, ("cookie", "gone"): 4}
+
+
+def test_the_counts_of_very_many_members_that_were_removed_are_kept(httpd, backends):
+    members = members_of(backends(3))
+    others = [f"http://127.0.0.1:{number + 1} route=other{number} status=+D" for number in range(400)]
+    server = httpd(STATUS + cluster(*others[:200], *members, *others[200:]))
+    server.bodies(4, cookie=f"{OWN}=.node2")
+    server.bodies(3, cookie=f"{OWN}=.node3")
+    for number in range(3):
+        restart(server, STATUS + cluster(members[0], *others[number:number + 300]))
+        assert requests_in(server.report()) == {("cookie", "gone"): 7}
 
 
 # -- what is counted ----------------------------------------------------------------------------------------------
