@@ -2,19 +2,22 @@
 
 import collections
 import concurrent.futures
+import contextlib
 import os
 import re
 import signal
 import socketserver
 import subprocess
 import threading
+import time
 import xml.etree.ElementTree
 
 import pytest
 
 from server import BACKEND_IS_DOWN, STATUS, cluster, free_port, wait_until, with_routes
+from test_lifecycle import draining
 from test_protocols import Listener
-from test_state import SERVER_STATUS, TAG, UNAVAILABLE, rows_of
+from test_state import SERVER_STATUS, TAG, UNAVAILABLE, requests_in, rows_of
 
 SESSION = "JSESSIONID=12345"
 SEGFAULT = [r"exit signal Segmentation fault"]
@@ -374,7 +377,10 @@ def test_over_a_graceful_restart_the_numbers_stay_with_their_members(httpd, back
     are({"node3": 1})
     members[2].gate.set()
     all_have_ended(server)
+    # They are counted, also the one that a process of the first generation has of a member which is no more.
     members[1].gate.set()
+    wait_until(lambda: requests_in(server.report()) == {("route", name): 1 for name in ("node1", "node3", "gone")},
+               "each request is counted once")
 
 
 def test_a_member_that_the_manager_adds_has_its_own_number(httpd, backends, send):
@@ -424,54 +430,151 @@ def test_the_number_is_right_again_where_that_of_httpd_is_not(httpd, backends, s
 # -- All at once ------------------------------------------------------------------------------------------------------
 
 
+STRESS = int(os.environ.get("LBSTICKY_STRESS", "12000"))  # requests; by hand it may be some hundred thousand
+COOKIES = [None, SESSION, *(f"{SESSION}.node{number}" for number in (1, 2, 3, 4))]  # of a client each
+AT_ONCE = 6  # requests of a client
+
+
 def load(server, count, cookie):
-    """The status codes of so many requests; 000 where there was no answer."""
+    """[(status code, URL of the member)] of so many requests; the code is 000 where there was no answer."""
     command = ["curl", "--silent", "--no-progress-meter", "--max-time", "60", "--no-keepalive", "--header",
-               "Connection: close", "--parallel", "--parallel-immediate", "--parallel-max", "6", "--output",
-               "/dev/null", "--write-out", "%{http_code}\n", *(["--cookie", cookie] if cookie else [])]
+               "Connection: close", "--parallel", "--parallel-immediate", "--parallel-max", str(AT_ONCE), "--output",
+               "/dev/null", "--write-out", "%{http_code} %header{x-worker}\n",
+               *(["--cookie", cookie] if cookie else [])]
     result = subprocess.run(command + [f"{server.url}/?n=[1-{count}]"], capture_output=True, text=True)
-    return result.stdout.split()
+    return [tuple(line.split(" ")) for line in result.stdout.splitlines()]
 
 
-# How many requests. By hand it may be some hundred thousand.
-STRESS = int(os.environ.get("LBSTICKY_STRESS", "12000"))
-
-
-def test_after_much_traffic_with_killed_processes_and_restarts_and_dead_members_nothing_is_in_flight(httpd, backends):
-    ports = [free_port() for _ in range(2)]
-    hosts = "".join(f"Listen 127.0.0.1:{port}\n<VirtualHost 127.0.0.1:{port}>\nRedirect 204 /\n</VirtualHost>\n"
-                    for port in ports)
-    httpd(f"{hosts}KeepAlive Off", mpm="event", log_level="warn")
-    [flaky] = backends(1)
-    members = [*(f"http://127.0.0.1:{port} route=node{n}" for n, port in enumerate(ports, 1)),
-               f"{flaky.url} route=node3 retry=0", f"http://127.0.0.1:{free_port()} route=node4 retry=0"]
-    configuration = ROOM + site(members)
-    server = httpd(configuration, processes=4, log_level="warn",
-                   expected=[*BROKEN_ANSWER, r"AH0\d+: .*(scoreboard|long lost child)"])
-    cookies = [None, SESSION, *(f"{SESSION}.node{n}" for n in (1, 2, 3, 4))]
+def load_while(server, count, *changes):
+    """{(status code, URL of the member): number} of so many requests, while these changes are made again and again and
+    the numbers in flight are such as can be."""
     done, seen = threading.Event(), []
 
-    def disturb():
-        for turn in range(10 ** 9):
-            if done.is_set():
-                break
-            if turn % 3 == 0:
-                os.kill(sorted(server.children())[0], signal.SIGKILL)
-            if turn % 3 == 1:
-                flaky.start() if flaky.listener is None else flaky.stop()
-            if turn % 6 == 2:
-                server.graceful()
-            answer = server.curl("/lbsticky-status", "--retry", "9", "--retry-all-errors", "--retry-delay", "1")
-            seen.extend(map(int, re.findall(r"^lbsticky_in_flight{.*} (\S+)$", answer.body, re.MULTILINE)))
+    def change():
+        while not done.is_set():
+            for make in changes:
+                make()
+                status = server.curl("/lbsticky-status", "--retry", "9", "--retry-all-errors", "--retry-delay", "1")
+                seen.extend(map(int, re.findall(r"^lbsticky_in_flight{.*} (\S+)$", status.body, re.MULTILINE)))
 
-    with concurrent.futures.ThreadPoolExecutor(len(cookies) + 1) as threads:
-        disturbing = threads.submit(disturb)
-        codes = list(threads.map(lambda cookie: load(server, STRESS // len(cookies), cookie), cookies))
+    with concurrent.futures.ThreadPoolExecutor(len(COOKIES) + 1) as threads:
+        changing = threads.submit(change)
+        told = list(threads.map(lambda cookie: load(server, count // len(COOKIES), cookie), COOKIES))
         done.set()
-        disturbing.result()
-    counted = collections.Counter(code for some in codes for code in some)
-    assert sum(counted.values()) == STRESS // len(cookies) * len(cookies)
-    assert counted["204"] > STRESS / 2
-    all_have_ended(server)
-    assert set(shown(server, "in_flight").values()) == {0}
-    assert len(seen) > 8 and max(seen) <= 6 * len(cookies) * 4, counted  # below 0 would be above 65,000
+        changing.result()
+    assert 0 < max(seen) <= AT_ONCE * len(COOKIES) * 4  # below 0 would be above 65,000
+    told = collections.Counter(answer for some in told for answer in some)
+    assert sum(told.values()) == count // len(COOKIES) * len(COOKIES)
+    return told
+
+
+class Members:
+    """So many members, in an httpd of their own: they answer 204, and have a line in a log for each answer."""
+
+    def __init__(self, httpd, count):
+        self.ports = [free_port() for _ in range(count)]
+        self.urls = [f"http://127.0.0.1:{port}" for port in self.ports]
+        self.server = httpd(self.site(self.ports), mpm="event", log_level="warn", expected=SEGFAULT)
+
+    def site(self, ports):
+        return 'KeepAlive Off\nLogFormat "%>s" status\n' + "".join(f"""
+            Listen 127.0.0.1:{port}
+            <VirtualHost 127.0.0.1:{port}>
+                Redirect 204 /
+                CustomLog {port}.log status
+            </VirtualHost>""" for port in ports)
+
+    def only(self, count):
+        """The first ones go on, the others refuse connections from now on. What they have begun they all answer."""
+        self.server.configure(self.site(self.ports[:count]))
+        self.server.graceful()
+
+    @contextlib.contextmanager
+    def paused(self):
+        """Meanwhile they answer nobody."""
+        os.killpg(self.server.process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.killpg(self.server.process.pid, signal.SIGCONT)
+
+    def answered(self):
+        """{URL: number of requests} so far; waits until all are answered."""
+        self.server.process.send_signal(signal.SIGWINCH)
+        self.server.process.wait(20)
+        logs = [self.server.folder / f"{port}.log" for port in self.ports]
+        with self.server.another_start():
+            self.server.start()
+        return {url: log.read_text().split().count("204") for url, log in zip(self.urls, logs, strict=True)}
+
+
+def counted(server):
+    """{URL of the member, or "gone": number of requests}"""
+    report = server.report()
+    numbers = {worker["url"]: sum(worker["requests"].values()) for worker in report["workers"]}
+    return collections.Counter({**numbers, "gone": sum(report["gone"]["requests"].values())})
+
+
+def difference(one, other):
+    """By how much two Counters differ."""
+    return ((one - other) + (other - one)).total()
+
+
+@pytest.mark.timeout(STRESS / 100)
+def test_after_much_traffic_nothing_is_in_flight_and_every_request_was_counted_once(httpd):
+    """One member is drained and taken out of the configuration again and again, another leaves and comes back, one is
+    dead, and httpd is restarted; then its processes are killed as well, and then without the restarts."""
+    members = Members(httpd, 3)
+    drained = members.urls[0]
+    lines = [f"{url} route=node{number} retry=0"
+             for number, url in enumerate([*members.urls, f"http://127.0.0.1:{free_port()}"], 1)]
+    server = httpd(ROOM + site(lines), processes=4, log_level="warn",
+                   expected=[*BROKEN_ANSWER, r"AH0\d+: .*(scoreboard|long lost child)"])
+    told, killed = collections.Counter(), []
+
+    def drain(on):
+        def is_so():
+            server.manager("mycluster", drained, w_status_N="1" if on else "0")
+            return ("node1" in draining(server)) == on
+        # It may be a process of the generation before that is told, and asked.
+        wait_until(is_so, "it is draining, or not")
+
+    def restart_with(lines):
+        server.configure(ROOM + site(lines))
+        server.graceful()
+
+    def kill():
+        wait_until(lambda: len(server.children()) > 2, "there are enough processes")
+        with members.paused():
+            time.sleep(0.1)  # clients ask on, so that it has something in flight
+            killed.append(min(server.children()))
+            os.kill(killed[-1], signal.SIGKILL)
+
+    def check():
+        """Of each member, what clients were told, what it answered and what was counted is the same; but for requests
+        that a killed process took with it, which may or may not have been answered, or counted."""
+        by_clients, by_members = collections.Counter(), collections.Counter(members.answered())
+        all_have_ended(server)
+        assert set(shown(server, "in_flight").values()) == {0}
+        lost = told["000", ""]
+        assert lost <= AT_ONCE * len(COOKIES) * len(killed)
+        for (code, url), number in told.items():
+            by_clients[url] += number if code != "000" else 0
+            # The member left before it could answer. Who is asked in vain and not the last has no part in a request.
+            by_members[url] += number if code in ("502", "503") else 0
+        requests = counted(server)
+        requests[drained] += requests.pop("gone")
+        assert by_clients <= requests
+        assert difference(requests, by_clients) <= lost
+        assert difference(requests, by_members) <= lost
+
+    def and_kill(changes):
+        return [step for change in changes for step in (change, kill)]
+
+    changes = [lambda: drain(True), lambda: members.only(2), lambda: members.only(3), lambda: drain(False)]
+    restarts = [server.graceful, lambda: restart_with(lines[1:]), lambda: restart_with(lines)]
+    # In the end without restarts, which clear what an ended process has left.
+    for phase in (changes + restarts, and_kill(changes + restarts), and_kill(changes)):
+        told += load_while(server, STRESS // 3, *phase)
+        check()
+    assert len(killed) >= len(2 * changes + restarts)
