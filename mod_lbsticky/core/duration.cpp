@@ -36,4 +36,11 @@ std::optional<milliseconds> parse_duration(std::string_view text, milliseconds l
     return std::nullopt;
 }
 
+std::string duration_text(std::uint64_t seconds) {
+    if (seconds < 60) return std::to_string(seconds) + " s";
+    if (seconds < 3600) return std::to_string(seconds / 60) + " min";
+    if (seconds < 86400) return std::to_string(seconds / 3600) + " h";
+    return std::to_string(seconds / 86400) + " d";
+}
+
 }  // namespace lbsticky

@@ -37,6 +37,9 @@ public:
         }
     }
 
+    // Since when it is what it is: in service, out of service or draining; 0: since the start.
+    Milliseconds since() const noexcept { return word_.load(std::memory_order_acquire) & time_mask; }
+
     // When it began to drain; 0: it is not draining.
     Milliseconds draining_since() const noexcept { return since(State::draining); }
 

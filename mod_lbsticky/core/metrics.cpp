@@ -186,6 +186,16 @@ std::string exposition(std::span<const BalancerReport> balancers, std::string_vi
     out.each_worker([&](const std::string& labels, const BalancerReport& balancer, const WorkerReport& worker) {
         out.sample(labels, ratio(worker.weight(), balancer.weights));
     });
+    out.family("lbsticky_new_sessions_ratio", "gauge",
+               "Share of the new sessions that a worker got since it is what it is (lbsticky_status_age_seconds).");
+    out.each_worker([&](const std::string& labels, const BalancerReport&, const WorkerReport& worker) {
+        out.sample(labels, ratio(worker.fresh, worker.all_fresh));
+    });
+    out.family("lbsticky_status_age_seconds", "gauge",
+               "Time since a worker came into service or went out of it, or began to drain; +Inf if it never has.");
+    out.each_worker([&](const std::string& labels, const BalancerReport&, const WorkerReport& worker) {
+        out.sample(labels, worker.status_age ? std::to_string(*worker.status_age) : "+Inf");
+    });
     out.family("lbsticky_in_flight", "gauge", "Requests that a worker is serving now, in all child processes.");
     out.each_worker([&](const std::string& labels, const BalancerReport&, const WorkerReport& worker) {
         out.sample(labels, std::to_string(worker.in_flight));
@@ -245,11 +255,13 @@ std::string json_of(const BalancerReport& balancer, const WorkerReport& worker) 
         text += (first ? "" : ", ") + quoted(word);
         first = false;
     }
-    text += "], \"weight_ratio\": " + ratio(worker.weight(), balancer.weights) + ", " + json_of(worker.counts) +
+    text += "], \"weight_ratio\": " + ratio(worker.weight(), balancer.weights) +
+            ", \"new_sessions_ratio\": " + ratio(worker.fresh, worker.all_fresh) + ", " + json_of(worker.counts) +
             ", \"busy\": " + std::to_string(worker.busy) + ", \"in_flight\": " + std::to_string(worker.in_flight) +
             ", \"sessions\": " + std::to_string(worker.sessions) + ", \"last_sticky_request_age_seconds\": ";
     const auto or_null = [](const auto& age) { return age ? std::to_string(*age) : "null"; };
-    return text + or_null(worker.sticky_age) + ", \"draining_seconds\": " + or_null(worker.draining_age) +
+    return text + or_null(worker.sticky_age) + ", \"status_age_seconds\": " + or_null(worker.status_age) +
+           ", \"draining_seconds\": " + or_null(worker.draining_age) +
            ", \"drain_deadline_seconds\": " + or_null(worker.deadline_left) + "}";
 }
 

@@ -1,10 +1,13 @@
 #include "core/panel.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <vector>
 
+#include "core/duration.hpp"
 #include "core/escape.hpp"
+#include "core/standing.hpp"
 
 namespace lbsticky {
 namespace {
@@ -18,31 +21,46 @@ Words with_affinities(Words before, const Words& behind) {
     return before;
 }
 
-// Those of the panel's table.
+// Those of the panel's table: first what decisions need.
 Words panel_columns() {
-    return with_affinities({"Member", "Status", "Route", "Cookie value", "Share by weight", "Share of new sessions",
-                            "In flight", "Sessions"},
-                           {"Moved away", "Last sticky request"});
+    return with_affinities({"Member", "Status", "In flight", "Sessions", "Share by weight", "Share of new sessions",
+                            "Last sticky request", "Moved away"},
+                           {"Route", "Cookie value"});
 }
 
-// Tables look like those of the page around them. An empty <i> is a bar, filled to the width --w.
+// Tables look like those of the page around them. The heads of the columns and the sums below them stay in sight, for
+// which cells need borders of their own: those that they share scroll away. An empty <i> is a bar, filled to the width
+// --w; rows of class t are of members that somebody should look at.
 constexpr std::string_view style = R"(<style>
 .lbsticky ul { padding-left: 1.2em; }
-.lbsticky table { font-size: .9em; }
+.lbsticky table { font-size: .85em; border-collapse: separate; border-spacing: 0; }
+.lbsticky th, .lbsticky td { border-width: 0 1px 1px 0; }
 .lbsticky caption { text-align: left; padding: 2px; }
-.lbsticky tbody th { text-align: left; }
-.lbsticky i { display: block; width: 6em; height: .6em; margin: 0 auto; border: 1px solid gray;
+.lbsticky thead { position: sticky; top: 0; background: lightgray; }
+.lbsticky thead td { background: lightgray; }
+.lbsticky tr > :nth-child(-n + 2) { text-align: left; }
+.lbsticky tr > :nth-child(1) { min-width: 12em; }
+.lbsticky tr > :nth-child(2) { min-width: 10em; }
+.lbsticky tbody th { overflow-wrap: anywhere; }
+.lbsticky tr > :nth-child(n + 9) { font-size: .9em; }
+.lbsticky td:nth-child(n + 16) { min-width: 3.5em; overflow-wrap: anywhere; }
+.lbsticky tr > :first-child { border-left: .4em solid lightgray; }
+.lbsticky tbody th { font-weight: normal; }
+.lbsticky .t > :first-child { border-left-color: black; }
+.lbsticky .t > :nth-child(2) { font-weight: bold; }
+.lbsticky i { display: block; width: 4em; height: .6em; margin: 0 auto; border: 1px solid gray;
               background: linear-gradient(gray, gray) no-repeat 0 / var(--w) 100%; }
 )";
 
-// On a narrow screen each member becomes a card: its cells stand below each other, each behind the name of its column.
-// Rows are still displayed as rows, or browsers would no longer take this for a table.
+// On a narrow screen each member becomes a card: its cells stand below or beside each other, each behind the name of
+// its column. Rows are still displayed as rows, or browsers would no longer take this for a table.
 constexpr std::string_view style_of_cards = R"(@media (max-width: 50em) {
- .lbsticky thead { position: absolute; left: -999em; }
- .lbsticky td, .lbsticky tbody th { display: block; }
- .lbsticky tbody th { word-break: break-all; }
- .lbsticky td { text-align: left; border-width: 0; }
- .lbsticky i { margin: 0; }
+ .lbsticky thead tr:first-child { position: absolute; left: -999em; }
+ .lbsticky tr { text-align: left; }
+ .lbsticky td { display: inline-block; border-width: 0; padding: 1px .8em 1px 2px; }
+ .lbsticky th, .lbsticky td:nth-child(2) { display: block; }
+ .lbsticky td:empty { display: none; }
+ .lbsticky i { display: inline-block; margin: 0 .3em 0 0; }
 )";
 
 std::string style_sheet() {
@@ -65,23 +83,7 @@ std::string percent(std::uint64_t part, std::uint64_t whole) {
     return std::string(text.data(), end) + "%";
 }
 
-// "59 s", "59 min", "23 h", "9 d".
-std::string duration(std::uint64_t seconds) {
-    if (seconds < 60) return std::to_string(seconds) + " s";
-    if (seconds < 3600) return std::to_string(seconds / 60) + " min";
-    if (seconds < 86400) return std::to_string(seconds / 3600) + " h";
-    return std::to_string(seconds / 86400) + " d";
-}
-
-std::string last_sticky(const WorkerReport& worker) {
-    const auto age = worker.sticky_age;
-    if (worker.status.draining)
-        return "draining" + (worker.draining_age ? " for " + duration(*worker.draining_age) : std::string()) +
-               (worker.deadline_left ? ", until in " + duration(*worker.deadline_left) : std::string()) +
-               ": no sticky request " + (age ? "for " + duration(*age) : "ever");
-    return age ? duration(*age) + " ago" : "never";
-}
-
+// The words of its status, for machines.
 std::string statuses(const WorkerReport& worker) {
     std::string text;
     for (const auto& [word, flag] : status_words)
@@ -96,10 +98,66 @@ std::string bar(std::uint64_t part, std::uint64_t whole) {
 
 // A row of the table. Cells are HTML; the first one is the row's header. Quotes and the end tags of cells, which HTML
 // makes optional, are left out: there may be thousands of members.
-std::string row(std::span<const std::string> cells) {
-    std::string text = "<tr><th scope=row>" + cells[0];
+std::string row(std::span<const std::string> cells, bool marked = false) {
+    std::string text = (marked ? "<tr class=t><th scope=row>" : "<tr><th scope=row>") + cells[0];
     for (const std::string& cell : cells.subspan(1)) text.append("<td>").append(cell);
     return text + "</tr>\n";
+}
+
+std::string row_of(const BalancerReport& balancer, const WorkerReport& worker) {
+    std::vector<std::string> cells{
+        escape_markup(worker.url),
+        phrase_for(worker),
+        std::to_string(worker.in_flight),
+        std::to_string(worker.sessions),
+        bar(worker.weight(), balancer.weights),
+        bar(worker.fresh, worker.all_fresh),
+        worker.sticky_age ? duration_text(*worker.sticky_age) + " ago" : "never",
+        std::to_string(worker.counts.moved_away),
+    };
+    for (const std::uint64_t requests : worker.counts.requests) cells.push_back(std::to_string(requests));
+    cells.push_back(escape_markup(worker.route));
+    cells.push_back(balancer.has_secret ? "secret" : escape_markup(worker.cookie));
+    return row(cells, standing_of(worker.status) < Standing::standby);
+}
+
+// "1 in error, 199 usable".
+std::string standings_of(const BalancerReport& balancer) {
+    std::array<std::size_t, standing_words.size()> numbers{};
+    for (const WorkerReport& worker : balancer.workers) ++numbers[static_cast<std::size_t>(standing_of(worker.status))];
+    std::string text;
+    for (std::size_t i = 0; i < numbers.size(); ++i) {
+        if (numbers[i] == 0) continue;
+        text.append(text.empty() ? "" : ", ").append(std::to_string(numbers[i]) + " ").append(standing_words[i]);
+    }
+    return text;
+}
+
+std::string row_of_sums(const BalancerReport& balancer) {
+    Counts sums;
+    for (const WorkerReport& worker : balancer.workers) sums += worker.counts;
+    const std::size_t members = balancer.workers.size();
+    std::vector<std::string> cells{std::to_string(members) + (members == 1 ? " member" : " members"),
+                                   standings_of(balancer),
+                                   std::to_string(balancer.in_flight),
+                                   std::to_string(balancer.alive),
+                                   "",
+                                   "",
+                                   "",
+                                   std::to_string(sums.moved_away)};
+    for (const std::uint64_t requests : sums.requests) cells.push_back(std::to_string(requests));
+    cells.insert(cells.end(), 2, "");
+    return row(cells);
+}
+
+// Its workers, those first that somebody should look at.
+std::vector<const WorkerReport*> in_order(const BalancerReport& balancer) {
+    std::vector<const WorkerReport*> workers;
+    for (const WorkerReport& worker : balancer.workers) workers.push_back(&worker);
+    std::stable_sort(workers.begin(), workers.end(), [](const WorkerReport* one, const WorkerReport* other) {
+        return standing_of(one->status) < standing_of(other->status);
+    });
+    return workers;
 }
 
 std::string count(std::uint64_t number, std::string_view what, std::string_view before = {}) {
@@ -136,7 +194,7 @@ std::string limits_of(const Limits& limits) {
 
 std::string learned_of(const LearnedReport& learned) {
     std::string text = count(learned.held, "of ") + count(learned.places, "in the table, until they are idle for ") +
-                       duration(learned.idle) + count(learned.evicted, "evicted", "; ") +
+                       duration_text(learned.idle) + count(learned.evicted, "evicted", "; ") +
                        (learned.dropped ? count(learned.dropped, "not learned for want of room", ", ") : "");
     if (!learned.store) return text;
     const StoreReport& store = *learned.store;
@@ -178,26 +236,10 @@ std::string panel_html(const BalancerReport& balancer, bool with_style) {
             "</li>\n";
     text += "<li>Refused: " + count(balancer.refused, "requests") + "</li>\n</ul>\n";
 
-    text += "<table><caption>Requests of each member, by affinity</caption>\n<thead><tr>";
+    text += "<table><caption>Members, those first that need a look; their requests by affinity</caption>\n<thead><tr>";
     for (const auto column : panel_columns()) text.append("<th scope=col>").append(column);
-    text += "</tr></thead>\n<tbody>\n";
-    for (const WorkerReport& worker : balancer.workers) {
-        const Counts& counts = worker.counts;
-        std::vector<std::string> cells{
-            escape_markup(worker.url),
-            statuses(worker),
-            escape_markup(worker.route),
-            balancer.has_secret ? "secret" : escape_markup(worker.cookie),
-            bar(worker.weight(), balancer.weights),
-            bar(counts.of(Affinity::fresh), balancer.new_sessions),
-            std::to_string(worker.in_flight),
-            std::to_string(worker.sessions),
-        };
-        for (const std::uint64_t requests : counts.requests) cells.push_back(std::to_string(requests));
-        cells.push_back(std::to_string(counts.moved_away));
-        cells.push_back(last_sticky(worker));
-        text += row(cells);
-    }
+    text += "</tr>\n" + row_of_sums(balancer) + "</thead>\n<tbody>\n";
+    for (const WorkerReport* worker : in_order(balancer)) text += row_of(balancer, *worker);
     return text + "</tbody></table>\n</div>\n";
 }
 
@@ -246,7 +288,7 @@ std::string panel_xml(const BalancerReport& balancer) {
         add(in_member, element("route", worker.route));
         if (!balancer.has_secret) add(in_member, element("cookie_value", worker.cookie));
         add(in_member, element("wanted", percent(worker.weight(), balancer.weights)));
-        add(in_member, element("new_sessions", percent(worker.counts.of(Affinity::fresh), balancer.new_sessions)));
+        add(in_member, element("new_sessions", percent(worker.fresh, worker.all_fresh)));
         add(in_member, element("in_flight", worker.in_flight));
         add(in_member, element("sessions", worker.sessions));
         for (std::size_t i = 0; i < served_affinities; ++i) {
@@ -257,6 +299,7 @@ std::string panel_xml(const BalancerReport& balancer) {
         }
         add(in_member, element("moved_away", worker.counts.moved_away));
         if (worker.sticky_age) add(in_member, element("last_sticky_request_age", *worker.sticky_age));
+        if (worker.status_age) add(in_member, element("status_age", *worker.status_age));
         if (worker.draining_age) add(in_member, element("draining_seconds", *worker.draining_age));
         if (worker.deadline_left) add(in_member, element("drain_deadline_seconds", *worker.deadline_left));
         add(in_balancer, "</httpd:member>");
@@ -266,9 +309,20 @@ std::string panel_xml(const BalancerReport& balancer) {
 
 std::string status_html(std::span<const BalancerReport> balancers) {
     std::string text = "<hr />\n<h2>Session persistence (lbmethod sticky)</h2>\n<table border='0'><tr>";
-    const Words behind{
-        "In flight", "Sessions",   "Refused", "Cookies given", "Cookies not understood", "Cookies of older secrets",
-        "Draining",  "Recovering", "Probing", "Drained",       "Learned sessions"};
+    const Words behind{"In flight",
+                       "Sessions",
+                       "Moved away",
+                       "Refused",
+                       "Cookies given",
+                       "Cookies not understood",
+                       "Cookies of older secrets",
+                       "Members",
+                       "Failing",
+                       "Draining",
+                       "Recovering",
+                       "Probing",
+                       "Drained",
+                       "Learned sessions"};
     for (const auto column : with_affinities({"Balancer"}, behind)) text.append("<th>").append(column).append("</th>");
     text += "</tr>\n";
     for (const BalancerReport& balancer : balancers) {
@@ -277,10 +331,13 @@ std::string status_html(std::span<const BalancerReport> balancers) {
         for (const std::uint64_t requests : balancer.totals()) cell(requests);
         cell(balancer.in_flight);
         cell(balancer.alive);
+        cell(balancer.moved_away());
         cell(balancer.refused);
         cell(balancer.cookies_issued);
         cell(balancer.cookies_unknown);
         cell(balancer.cookies_outdated);
+        cell(balancer.workers.size());
+        cell(balancer.failing());
         cell(balancer.members_that_are(&Status::draining));
         cell(balancer.members_that_are(&Status::recovering));
         cell(balancer.members_that_are(&Status::probing));
@@ -309,10 +366,13 @@ std::string status_lines(std::span<const BalancerReport> balancers) {
         for (std::size_t a = 0; a < served_affinities; ++a) line(keys[a], std::to_string(totals[a]));
         line("InFlight", std::to_string(balancer.in_flight));
         line("Sessions", std::to_string(balancer.alive));
+        line("MovedAway", std::to_string(balancer.moved_away()));
         line("Refused", std::to_string(balancer.refused));
         line("CookiesIssued", std::to_string(balancer.cookies_issued));
         line("CookiesUnknown", std::to_string(balancer.cookies_unknown));
         line("CookiesOutdated", std::to_string(balancer.cookies_outdated));
+        line("Members", std::to_string(balancer.workers.size()));
+        line("Failing", std::to_string(balancer.failing()));
         line("Draining", std::to_string(balancer.members_that_are(&Status::draining)));
         line("Recovering", std::to_string(balancer.members_that_are(&Status::recovering)));
         line("Probing", std::to_string(balancer.members_that_are(&Status::probing)));

@@ -40,10 +40,14 @@ struct WorkerReport {
     std::uint64_t in_flight = 0;                 // the same, exactly
     std::uint64_t sessions = 0;                  // that are alive on it
     std::optional<std::uint64_t> sticky_age;     // seconds since the last sticky request; none: never
+    std::optional<std::uint64_t> status_age;     // seconds since it is what it is (Lifecycle); none: since the start
     std::optional<std::uint64_t> draining_age;   // seconds since it began to drain; none: it is not draining
     std::optional<std::uint64_t> deadline_left;  // seconds until its sessions are moved; none: never
     std::string drain_lacks = "nothing is known of it";  // what is missing until it is drained; empty: it is
     Counts counts;
+    // New sessions since it is what it is: its own, and those of all workers.
+    std::uint64_t fresh = 0;
+    std::uint64_t all_fresh = 0;
 
     std::uint64_t weight() const noexcept { return in_rotation ? std::uint64_t{factor} * part_of_share : 0; }
 };
@@ -96,7 +100,6 @@ struct BalancerReport {
 
     // Sums over the workers.
     std::uint64_t weights = 0;
-    std::uint64_t new_sessions = 0;
     std::uint64_t in_flight = 0;
     std::uint64_t alive = 0;  // sessions
 
@@ -105,6 +108,20 @@ struct BalancerReport {
         std::uint64_t number = 0;
         for (const WorkerReport& worker : workers) number += worker.status.*flag ? 1 : 0;
         return number;
+    }
+
+    // How many of them fail: they are in error, or failed their health check.
+    std::uint64_t failing() const noexcept {
+        std::uint64_t number = 0;
+        for (const WorkerReport& worker : workers) number += worker.status.failing() ? 1 : 0;
+        return number;
+    }
+
+    // Requests that wanted a worker and could not have it.
+    std::uint64_t moved_away() const noexcept {
+        std::uint64_t sum = gone.moved_away;
+        for (const WorkerReport& worker : workers) sum += worker.counts.moved_away;
+        return sum;
     }
 
     // Requests that were served, by affinity.
@@ -117,7 +134,6 @@ struct BalancerReport {
 
     void add(WorkerReport worker) {
         weights += worker.weight();
-        new_sessions += worker.counts.of(Affinity::fresh);
         in_flight += worker.in_flight;
         alive += worker.sessions;
         workers.push_back(std::move(worker));

@@ -52,4 +52,11 @@ std::array<std::uint64_t, affinities> SharedState::totals(std::span<WorkerTally*
     return sums;
 }
 
+void WorkerTally::count_from(Milliseconds when, std::uint64_t all_fresh) noexcept {
+    Milliseconds known = since.load(std::memory_order_relaxed);
+    if (known == when || !since.compare_exchange_strong(known, when)) return;
+    fresh_before.store(of(Affinity::fresh).load(std::memory_order_relaxed), std::memory_order_relaxed);
+    all_fresh_before.store(all_fresh, std::memory_order_relaxed);
+}
+
 }  // namespace lbsticky

@@ -26,6 +26,16 @@ struct alignas(64) WorkerTally {
     std::uint64_t owner() const noexcept { return owner_.load(std::memory_order_relaxed); }
     static std::uint64_t owner_of(std::string_view url) noexcept;
 
+    // Its share of the new sessions counts since then (0: the start), and what was counted of them before: for it, and
+    // for all workers of the balancer.
+    std::atomic<Milliseconds> since;
+    std::atomic<std::uint64_t> fresh_before;
+    std::atomic<std::uint64_t> all_fresh_before;
+
+    // Lets its share count anew since that time, when there were so many new sessions of all workers; the first process
+    // that says so is heard.
+    void count_from(Milliseconds when, std::uint64_t all_fresh) noexcept;
+
     // Not for `refused`.
     std::atomic<std::uint64_t>& of(Affinity affinity) noexcept { return requests[static_cast<std::size_t>(affinity)]; }
 
@@ -115,6 +125,11 @@ public:
 
     // Sums over these tallies, null or not, and `gone` and `refused`, by affinity.
     std::array<std::uint64_t, affinities> totals(std::span<WorkerTally* const> tallies) const noexcept;
+
+    // Of these, the one of new sessions.
+    std::uint64_t all_fresh(std::span<WorkerTally* const> tallies) const noexcept {
+        return totals(tallies)[static_cast<std::size_t>(Affinity::fresh)];
+    }
 
 private:
     static constexpr std::uint64_t mark = 0x6c62737469636b08ULL;  // "lbstick" and the version of the layout

@@ -160,6 +160,7 @@ Roster& LiveRoster::read_again(server_rec* server) {
         next_to_look_at_ = 0;
         workers.reserve(workers_.size());
     }
+    count_shares_anew();
     generation_ = generation;
     if (server)
         for (const std::size_t index : out_of_service_)
@@ -182,6 +183,22 @@ void LiveRoster::begin() noexcept {
 void LiveRoster::note(const proxy_worker& worker, Activity* activity) const noexcept {
     if (!activity) return;
     activity->life().see([&] { return status_in(status_of(worker, activity)); }, start_, milliseconds(apr_time_now()));
+}
+
+// The share of new sessions of a worker counts since it is what it is, which some process has noted, maybe for a copy
+// of this balancer.
+void LiveRoster::count_shares_anew() const noexcept {
+    std::optional<std::uint64_t> all_fresh;  // added up if somebody needs it
+    for (std::size_t i = 0; i < workers_.size(); ++i) {
+        const Activity* activity = roster_->workers()[i].activity;
+        const auto slot = static_cast<std::size_t>(workers_[i]->s->index);
+        WorkerTally* tally = slot < tallies_.size() ? tallies_[slot] : nullptr;
+        if (!activity || !tally) continue;
+        const Milliseconds since = activity->life().since();
+        if (tally->since.load(std::memory_order_relaxed) == since) continue;
+        if (!all_fresh) all_fresh = shared_.all_fresh(tallies_);
+        tally->count_from(since, *all_fresh);
+    }
 }
 
 // 0: it is not recovering.

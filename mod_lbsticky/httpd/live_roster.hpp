@@ -71,6 +71,7 @@ private:
     bool may_be_tried(std::size_t index);
     Activity* activity_of(std::size_t slot, std::string_view url) const noexcept;
     void note(const proxy_worker& worker, Activity* activity) const noexcept;
+    void count_shares_anew() const noexcept;
     Milliseconds recovering_since(const Activity* activity, Milliseconds now) const noexcept;
     bool is_drain_over(const Activity* activity, Milliseconds now) const noexcept;
     bool is_of_age(const Worker& reading, Milliseconds now) const noexcept;

@@ -1,5 +1,6 @@
 #include "httpd/reports.hpp"
 
+#include <algorithm>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -24,13 +25,26 @@ Counts counts_of(const WorkerTally& tally) noexcept {
     return counts;
 }
 
+// `all_fresh`: new sessions of all workers.
+void add_counts(WorkerReport& line, const WorkerTally& tally, std::uint64_t all_fresh) noexcept {
+    const auto later = [](std::uint64_t now, const std::atomic<std::uint64_t>& before) {
+        return now - std::min(now, before.load(std::memory_order_relaxed));
+    };
+    line.counts = counts_of(tally);
+    line.fresh = later(line.counts.of(Affinity::fresh), tally.fresh_before);
+    // Requests may be counted while this is read.
+    line.all_fresh = std::max(later(all_fresh, tally.all_fresh_before), line.fresh);
+}
+
 void add_activity(WorkerReport& line, const Activity& activity, const Drain& drain, apr_time_t now) {
     line.in_flight = activity.in_flight();
     line.sessions = activity.sessions(static_cast<std::uint32_t>(apr_time_sec(now)));
     if (const auto last = static_cast<apr_time_t>(activity.last_sticky().load(std::memory_order_relaxed)))
         line.sticky_age = static_cast<std::uint64_t>(apr_time_sec(std::max<apr_time_t>(now - last, 0)));
+    const Milliseconds status_since = activity.life().since();
     const Milliseconds since = activity.life().draining_since();
-    const Milliseconds present = std::max(milliseconds(now), since);
+    const Milliseconds present = std::max({milliseconds(now), status_since, since});
+    if (status_since != 0) line.status_age = (present - status_since) / 1000;
     if (since != 0) {
         line.draining_age = (present - since) / 1000;
         if (drain.deadline > 0) line.deadline_left = (std::max(drain.over_at(since), present) - present + 999) / 1000;
@@ -113,6 +127,7 @@ BalancerReport read_report(proxy_balancer& balancer, server_rec* server) {
     std::set<const WorkerTally*> shown;
     for (const auto index : roster.eligible()) in_rotation[index] = true;
     std::set<std::string> urls;
+    const std::uint64_t all_fresh = shared.all_fresh(own->tallies);
     const apr_time_t now = apr_time_now();
     for (std::size_t i = 0; i < roster.workers().size(); ++i) {
         const Worker& reading = roster.workers()[i];
@@ -131,7 +146,7 @@ BalancerReport read_report(proxy_balancer& balancer, server_rec* server) {
         entry.status.recovering = entry.in_rotation && roster.is_held_back(i);
         entry.part_of_share = static_cast<std::uint32_t>(roster.part_of_share(i, milliseconds(now)) * 1000 >> 32);
         if (const WorkerTally* tally = own->tally_of(worker)) {
-            entry.counts = counts_of(*tally);
+            add_counts(entry, *tally, all_fresh);
             shown.insert(tally);
         }
         entry.status.probing = reading.activity && reading.activity->probe().is_under_way();

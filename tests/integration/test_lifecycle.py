@@ -5,7 +5,7 @@ import xml.etree.ElementTree
 
 from server import STATUS, cluster, wait_until, with_routes
 from test_graceful_restart import restart
-from test_state import TAG, rows_of
+from test_state import LAST_STICKY, STATUS_COLUMN, TAG, column_of
 from test_virtual_hosts import in_two_hosts
 
 
@@ -38,7 +38,8 @@ def test_a_drain_has_a_beginning_which_all_processes_and_pages_know(httpd, backe
     page = xml.etree.ElementTree.fromstring(server.manager_page("?xml=1"))
     in_page = [int(entry.findtext(f"{TAG}draining_seconds") or 0) for entry in page.iter(f"{TAG}member")]
     assert in_page[0] >= 2 and in_page[1] == 0
-    assert re.fullmatch(r"draining for \d+ s: no sticky request ever", rows_of(server.manager_page())[0][-1])
+    assert re.fullmatch(r"draining for \d+ s", column_of(server.manager_page(), STATUS_COLUMN)[members[0].url])
+    assert column_of(server.manager_page(), LAST_STICKY)[members[0].url] == "never"
 
 
 def test_it_is_forgotten_when_the_member_drains_no_more(httpd, backends):

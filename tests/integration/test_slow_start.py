@@ -9,7 +9,7 @@ import pytest
 from server import BACKEND_IS_DOWN, cluster, wait_until, with_routes
 from test_graceful_restart import restart
 from test_in_flight import SERVER_STATUS, SESSION, STATUS, gated, hold
-from test_state import rows_of
+from test_state import STATUS_COLUMN, column_of
 
 # So long that the part stays the first tenth as long as a test lasts.
 LONG = "LBStickySlowStart 5h"
@@ -228,7 +228,9 @@ def test_the_word_and_its_share_are_told_everywhere(httpd, backends):
     one, two = server.report()["workers"]
     assert (one["status"], two["status"]) == (["usable", "recovering"], ["usable"])
     assert abs(one["weight_ratio"] - 0.0909) < 0.001 and abs(two["weight_ratio"] - 0.9091) < 0.001
-    assert [row[1] for row in rows_of(server.manager_page())] == ["usable recovering", "usable"]
+    statuses = column_of(server.manager_page(), STATUS_COLUMN)
+    assert re.fullmatch(r"recovering for \d+ s: 10% of its share", statuses[members[0].url])
+    assert statuses[members[1].url] == "usable"
     assert "<httpd:status>usable recovering</httpd:status>" in server.manager_page("?xml=1")
     metrics = server.curl("/lbsticky-status").body
     assert re.findall(r'lbsticky_worker_status{.*"(\S+)",status="recovering"} 1', metrics) == [members[0].url]

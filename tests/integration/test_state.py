@@ -29,6 +29,9 @@ PANEL = re.compile(r"<div class='lbsticky'>\n.*?</table>\n</div>\n", re.DOTALL)
 XML_PANEL = re.compile(r"  <httpd:sticky>.*?</httpd:sticky>\n    ", re.DOTALL)
 # Of which mod_status tells how many members have them.
 STATES = ["draining", "recovering", "probing", "drained"]
+# Columns of the panel, between which the affinities stand and the requests that were moved away.
+STATUS_COLUMN, NEW_SHARE, LAST_STICKY, MOVED_AWAY, ROUTE, COOKIE_VALUE = 1, 5, 6, 7, 15, 16
+AFFINITIES = slice(8, 15)
 TAG = "{http://httpd.apache.org}"
 
 
@@ -352,7 +355,7 @@ def test_a_panel_stands_under_each_balancer_with_this_method_and_has_its_members
     parts = by_balancer(server.manager_page())
     assert list(parts) == ["one", "two", "three", "four"]
     for name, part in parts.items():
-        rows = re.findall(r"<th scope=row>(.*?)<td>", part)
+        rows = [row[0] for row in rows_of(part)]
         assert rows == ([] if name == "two" else re.findall(r"w=(.*?)&amp;nonce", part))
         assert len(rows) == {"one": 3, "two": 0, "three": 1000, "four": 3}[name]
     assert [part.count("<style>") for part in parts.values()] == [1, 0, 0, 0]
@@ -375,7 +378,7 @@ def test_the_answer_to_a_change_has_the_panels_too(httpd, backends):
     server = httpd(several("sticky", backends(2)), modules=["lbmethod_bybusyness"])
     page = server.manager("one", list(server.state("one"))[1], w_status_N="1").body
     assert len(PANEL.findall(page)) == 3
-    [drain] = re.findall(r"draining for \d+ s: no sticky request ever", page)
+    [drain] = re.findall(r"<td>draining for \d+ s<td>", page)
     assert drain in by_balancer(page)["one"]
 
 
@@ -406,8 +409,19 @@ class Texts(html.parser.HTMLParser):
 
 
 def rows_of(panel):
-    """The cells of a panel's table, a list a member."""
-    return [row.split("<td>") for row in re.findall(r"<tr><th scope=row>(.*?)</tr>", panel)]
+    """The cells of a panel's table, a list a member, those in trouble first."""
+    rows = "".join(re.findall(r"<tbody>\n(<tr.*?)</tbody>", panel, re.DOTALL))
+    return [row.split("<td>") for row in re.findall(r"<th scope=row>(.*?)</tr>", rows)]
+
+
+def sums_of(panel):
+    """The cells of the row above them."""
+    return re.search(r"<tr><th scope=row>(\d+ members?<td>.*)</tr>\n</thead>", panel)[1].split("<td>")
+
+
+def column_of(page, column):
+    """{URL of the member: text}"""
+    return {row[0]: re.sub("<.*>", "", row[column]) for row in rows_of(page)}
 
 
 def test_html_xml_json_metrics_and_mod_status_tell_the_same_numbers(site):
@@ -422,13 +436,21 @@ def test_html_xml_json_metrics_and_mod_status_tell_the_same_numbers(site):
              for worker in report["workers"]]
     assert all(any(row[column] for row in table) for column in (0, 1, 3, 4, 5, 7))  # of everything there is something
 
-    rows = rows_of(server.manager_page())
-    assert [[row[0], row[2]] for row in rows] == [[worker["url"], worker["route"]] for worker in report["workers"]]
-    assert [[int(cell) for cell in row[8:16]] for row in rows] == table
+    page = server.manager_page()
+    rows = rows_of(page)
+    rows = [*rows[1:], rows[0]]  # the one that is disabled stands first
+    assert [[row[0], row[ROUTE]] for row in rows] == [[worker["url"], worker["route"]] for worker in report["workers"]]
+    assert [[int(cell) for cell in (*row[AFFINITIES], row[MOVED_AWAY])] for row in rows] == table
     alive = [worker["sessions"] for worker in report["workers"]]
-    assert all(alive[:2]) and [int(row[7]) for row in rows] == alive
+    assert all(alive[:2]) and [int(row[3]) for row in rows] == alive
+    sums = sums_of(page)
+    assert sums[:2] == ["3 members", "1 disabled, 2 usable"]
+    assert [int(cell) for cell in (*sums[AFFINITIES], sums[MOVED_AWAY])] == [sum(column) for column in zip(*table)]
+    assert [int(cell) for cell in sums[2:4]] == [0, sum(alive)]
     assert [re.sub("<.*>", "", row[4]) for row in rows] == ["75.0%", "25.0%", "0.0%"]
     assert [worker["weight_ratio"] for worker in report["workers"]] == [0.75, 0.25, 0]
+    fresh = [worker["new_sessions_ratio"] for worker in report["workers"]]
+    assert [f"{100 * share:.1f}%" for share in fresh] == [re.sub("<.*>", "", row[NEW_SHARE]) for row in rows]
 
     page = server.manager_page("?xml=1")
     [sticky] = xml.etree.ElementTree.fromstring(page).iter(f"{TAG}sticky")
@@ -445,15 +467,20 @@ def test_html_xml_json_metrics_and_mod_status_tell_the_same_numbers(site):
     assert samples == [(worker["url"], affinity, str(worker["requests"][affinity]))
                        for worker in report["workers"] for affinity in affinities]
     assert re.findall(r"^lbsticky_sessions\{.*\} (\d+)$", metrics, re.MULTILINE) == [str(number) for number in alive]
+    shares = re.findall(r"^lbsticky_new_sessions_ratio\{.*\} (\S+)$", metrics, re.MULTILINE)
+    assert [float(share) for share in shares] == fresh and 0 < fresh[0] < 1
+    assert [member.findtext(f"{TAG}new_sessions") for member in sticky.iter(f"{TAG}member")] == [
+        f"{100 * share:.1f}%" for share in fresh]
 
     sums = [sums_in(report).get(affinity, 0) for affinity in affinities]
-    sums += [0, sum(alive)]  # in flight, sessions
+    sums += [0, sum(alive), sum(moved_in(report).values())]  # in flight, sessions
     sums += [report[key] for key in ("refused", "cookies_issued", "cookies_unknown", "cookies_outdated")]
+    sums += [3, 0]  # members, failing
     sums += [sum(word in worker["status"] for worker in report["workers"]) for word in STATES]
     status = server.curl("/server-status").body
     assert "<tr><td>mycluster</td>" + "".join(f"<td>{number}</td>" for number in [*sums, 0]) + "</tr>" in status
     keys = ["Name", "Cookie", "Route", "Learned", "Hash", "New", "Failover", "Overload", "InFlight", "Sessions",
-            "Refused", "CookiesIssued", "CookiesUnknown", "CookiesOutdated"]
+            "MovedAway", "Refused", "CookiesIssued", "CookiesUnknown", "CookiesOutdated", "Members", "Failing"]
     lines = re.findall(r"^StickyBalancer\[0\](\w+): (.*)$", server.curl("/server-status?auto").body, re.MULTILINE)
     keys += [word.capitalize() for word in STATES]
     assert lines == list(zip(keys, ["mycluster", *map(str, sums)], strict=True))
@@ -541,7 +568,7 @@ def test_members_that_differ_by_their_password_alone_are_told_apart(httpd, backe
         return {worker["url"]: worker["requests"]["cookie"] for worker in server.report()["workers"]}
 
     # Their ids are made from the whole URL.
-    _, other = (row[3] for row in rows_of(server.manager_page()))
+    _, other = (row[COOKIE_VALUE] for row in rows_of(server.manager_page()))
     assert [server.curl(cookie=f"{OWN}={other}").worker for _ in range(3)] == [second] * 3
     assert requests() == {shown[0]: 0, shown[1]: 3}
     assert len(set(re.findall(r"^lbsticky_worker_busy\{.*\}", server.curl("/lbsticky-status").body, re.MULTILINE))) == 2
@@ -630,8 +657,9 @@ def test_json_has_just_the_keys_that_scripts_rely_on(httpd, backends):
     assert set(report["cookie"]) == {"name", "given", "attributes", "secret"}
     assert set(report["gone"]) == {"requests", "moved_away"}
     assert [set(worker) for worker in report["workers"]] == [
-        {"url", "route", "status", "weight_ratio", "requests", "moved_away", "busy", "in_flight", "sessions",
-         "last_sticky_request_age_seconds", "draining_seconds", "drain_deadline_seconds"}] * 2
+        {"url", "route", "status", "weight_ratio", "new_sessions_ratio", "requests", "moved_away", "busy", "in_flight",
+         "sessions", "last_sticky_request_age_seconds", "status_age_seconds", "draining_seconds",
+         "drain_deadline_seconds"}] * 2
     assert set(report["workers"][0]["requests"]) == {"cookie", "route", "learned", "hash", "new", "failover", "overload"}
     assert server.report("off")["cookie"] is None and server.report("off")["workers"] == []
 
@@ -677,26 +705,104 @@ def test_reading_the_state_changes_nothing(httpd, backends, path):
     assert state()[0] == [(["usable"], 0.5), (["usable"], 0.5)]
 
 
-# What is said of member 2 in balancer-manager, the status it then has, and everyone's share of new sessions.
-@pytest.mark.parametrize("bit, status, shares", [
-    ("N", ["usable", "draining"], [0.5, 0, 0.5]),
-    ("D", ["disabled"], [0.5, 0, 0.5]),
-    ("S", ["stopped"], [0.5, 0, 0.5]),
-    ("C", ["unhealthy"], [0.5, 0, 0.5]),
-    ("H", ["usable", "standby"], [0.5, 0, 0.5]),
-    ("R", ["usable", "spare"], [0.5, 0, 0.5]),
-    ("I", ["usable"], [0.333333, 0.333333, 0.333333]),
+# What is said of member 2 in balancer-manager, the status it then has, in words for machines and for people, and
+# everyone's share of new sessions.
+@pytest.mark.parametrize("bit, status, phrase, shares", [
+    ("N", ["usable", "draining"], r"draining for \d s", [0.5, 0, 0.5]),
+    ("D", ["disabled"], r"disabled for \d s", [0.5, 0, 0.5]),
+    ("S", ["stopped"], r"stopped for \d s", [0.5, 0, 0.5]),
+    ("C", ["unhealthy"], r"failed its health check for \d s", [0.5, 0, 0.5]),
+    ("H", ["usable", "standby"], "standby", [0.5, 0, 0.5]),
+    ("R", ["usable", "spare"], "spare", [0.5, 0, 0.5]),
+    ("I", ["usable"], "usable", [0.333333, 0.333333, 0.333333]),
 ], ids=["draining", "disabled", "stopped", "health check failed", "hot standby", "hot spare", "ignore errors"])
-def test_the_status_of_a_member_is_told_everywhere(httpd, backends, bit, status, shares):
+def test_the_status_of_a_member_is_told_everywhere(httpd, backends, bit, status, phrase, shares):
     members = backends(3)
     server = httpd(STATUS + cluster(*members_of(members)))
     server.manager("mycluster", members[1].url, **{f"w_status_{bit}": "1"})
     workers = server.report()["workers"]
     assert [worker["status"] for worker in workers] == [["usable"], status, ["usable"]]
     assert [worker["weight_ratio"] for worker in workers] == shares
-    assert [row[1] for row in rows_of(server.manager_page())] == ["usable", " ".join(status), "usable"]
+    phrases = column_of(server.manager_page(), STATUS_COLUMN)
+    assert re.fullmatch(phrase, phrases.pop(members[1].url)) and set(phrases.values()) == {"usable"}
+    page = xml.etree.ElementTree.fromstring(server.manager_page("?xml=1"))
+    assert [member.findtext(f"{TAG}status") for member in page.iter(f"{TAG}member")] == [
+        "usable", " ".join(status), "usable"]
     metrics = server.curl("/lbsticky-status").body
     assert re.findall(rf'lbsticky_worker_status{{.*"{members[1].url}",status="(\w+)"}} 1', metrics) == status
+
+
+def new_shares(server):
+    """[each member's share of the new sessions since it is what it is], on which all that tell it agree."""
+    shares = [worker["new_sessions_ratio"] for worker in server.report()["workers"]]
+    texts = [f"{100 * share:.1f}%" for share in shares]
+    column = column_of(server.manager_page(), NEW_SHARE)
+    assert [column[worker["url"]] for worker in server.report()["workers"]] == texts
+    page = xml.etree.ElementTree.fromstring(server.manager_page("?xml=1"))
+    assert [member.findtext(f"{TAG}new_sessions") for member in page.iter(f"{TAG}member")] == texts
+    metrics = server.curl("/lbsticky-status").body
+    assert re.findall(r"^lbsticky_new_sessions_ratio\{.*\} (\S+)$", metrics, re.MULTILINE) == [
+        f"{share:.6g}" for share in shares]
+    return shares
+
+
+def status_ages(server):
+    """[seconds since each member is what it is, None: since the start], on which all that tell it agree."""
+    workers = server.report()["workers"]
+    page = xml.etree.ElementTree.fromstring(server.manager_page("?xml=1"))
+    metrics = server.curl("/lbsticky-status").body
+    ages = [worker["status_age_seconds"] for worker in workers]
+    in_xml = [member.findtext(f"{TAG}status_age") for member in page.iter(f"{TAG}member")]
+    in_metrics = re.findall(r"^lbsticky_status_age_seconds\{.*\} (\S+)$", metrics, re.MULTILINE)
+    assert [age is None for age in ages] == [age is None for age in in_xml] == [age == "+Inf" for age in in_metrics]
+    return ages
+
+
+def test_the_share_of_new_sessions_counts_since_the_member_became_what_it_is(httpd, backends):
+    members = backends(3)
+    configuration = STATUS + cluster(*members_of(members))
+    server = httpd(configuration, processes=3)
+    server.bodies(30)
+    assert new_shares(server) == [0.333333] * 3 and status_ages(server) == [None] * 3
+    server.manager("mycluster", members[0].url, w_status_D="1")
+    assert new_shares(server) == [0, 0.333333, 0.333333]
+    server.bodies(30)
+    assert new_shares(server) == [0, 0.416667, 0.416667]  # of all 60
+    server.manager("mycluster", members[0].url, w_status_D="0")
+    assert new_shares(server)[0] == 0
+    server.in_every_process(lambda: [server.bodies(30)])
+    assert abs(new_shares(server)[0] - 0.333333) < 0.02
+    assert 0 <= status_ages(server)[0] < 60 and status_ages(server)[1:] == [None] * 2
+    before = new_shares(server)
+
+    restart(server, configuration)  # which keeps it
+    assert new_shares(server) == before
+    [newcomer] = backends(1)
+    restart(server, STATUS + cluster(f"{newcomer.url} route=node4", *members_of(members)))  # in other places
+    assert new_shares(server) == [0, *before]
+    server.bodies(40)
+    assert abs(new_shares(server)[0] - 0.25) < 0.03 and status_ages(server)[0] is not None
+
+
+def test_a_copy_of_a_balancer_counts_its_shares_since_the_other_one_saw_what_became_of_a_member(httpd, backends):
+    members = backends(2)
+    outside = cluster(*members_of(members, "retry=1"), path="/main")
+    ports, hosts = virtual_hosts(MANAGER + STATUS + "ProxyPass / balancer://mycluster/", "a.example", "b.example")
+    server = httpd(STATUS + outside + hosts, processes=1, expected=BACKEND_IS_DOWN)
+    one, other = (server.at(port) for port in ports)
+    one.manager("mycluster", members[1].url, w_lf="9")
+    other.bodies(20)
+    one.manager("mycluster", members[1].url, w_lf="1")
+    other.bodies(1)
+    # Of all this the other one sees nothing.
+    members[0].stop()
+    assert set(one.bodies(4)) == {"backend2"}
+    members[0].start()
+    wait_until(lambda: "backend1" in one.bodies(2), "it is back")
+    other.bodies(20)
+    report = server.report(server=f"b.example:{ports[1]}")
+    assert sums_in(report) == {"new": 41} and report["workers"][0]["status_age_seconds"] is not None
+    assert abs(report["workers"][0]["new_sessions_ratio"] - 0.5) < 0.06
 
 
 # -- servers and balancers ----------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 #include "catch.hpp"
 
@@ -77,6 +78,18 @@ TEST_CASE("a number that is too large for any type is more than is allowed", "[d
         CAPTURE(text);
         CHECK_FALSE(parse_duration(text, 0ms, longest));
     }
+}
+
+TEST_CASE("people are told a duration in the largest unit that fits", "[duration]") {
+    for (const auto& [seconds, words] : {std::pair<std::uint64_t, const char*>{0, "0 s"},
+                                         {59, "59 s"},
+                                         {60, "1 min"},
+                                         {3599, "59 min"},
+                                         {3600, "1 h"},
+                                         {86399, "23 h"},
+                                         {86400, "1 d"},
+                                         {8640000, "100 d"}})
+        CHECK(duration_text(seconds) == words);
 }
 
 }  // namespace lbsticky

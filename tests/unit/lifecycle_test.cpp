@@ -35,6 +35,7 @@ public:
     }
     Milliseconds draining() const { return life.draining_since(); }
     Milliseconds in_service() const { return life.in_service_since(); }
+    Milliseconds since() const { return life.since(); }
 };
 
 const Status serves;
@@ -49,6 +50,21 @@ TEST_CASE("nobody comes into service at the first start", "[lifecycle]") {
     worker.see(serves, noon + 1);
     CHECK(worker.in_service() == 0);
     CHECK(worker.draining() == 0);
+}
+
+TEST_CASE("since when a worker is what it is, is known of every state but that from the start", "[lifecycle]") {
+    bool Status::*const flag =
+        GENERATE(&Status::disabled, &Status::stopped, &Status::in_error, &Status::unhealthy, &Status::draining);
+    Life worker;
+    CHECK(worker.since() == 0);
+    worker.begin(serves, noon);
+    CHECK(worker.since() == 0);
+    worker.see(is(flag), noon + 10);
+    CHECK(worker.since() == noon + 10);
+    worker.see(is(flag), noon + 20);
+    CHECK(worker.since() == noon + 10);
+    worker.see(serves, noon + 30);
+    CHECK(worker.since() == noon + 30);
 }
 
 TEST_CASE("each way into service is one, and is none before it is over", "[lifecycle]") {

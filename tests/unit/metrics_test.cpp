@@ -102,6 +102,16 @@ lbsticky_store_away{balancer="shop"} 0
 lbsticky_weight_ratio{balancer="shop",worker="http://10.0.0.1:8080"} 0.923077
 lbsticky_weight_ratio{balancer="shop",worker="http://10.0.0.2:8080"} 0
 lbsticky_weight_ratio{balancer="shop",worker="http://10.0.0.3:8080"} 0.0769231
+# HELP lbsticky_new_sessions_ratio Share of the new sessions that a worker got since it is what it is (lbsticky_status_age_seconds).
+# TYPE lbsticky_new_sessions_ratio gauge
+lbsticky_new_sessions_ratio{balancer="shop",worker="http://10.0.0.1:8080"} 0.769231
+lbsticky_new_sessions_ratio{balancer="shop",worker="http://10.0.0.2:8080"} 0
+lbsticky_new_sessions_ratio{balancer="shop",worker="http://10.0.0.3:8080"} 0.1
+# HELP lbsticky_status_age_seconds Time since a worker came into service or went out of it, or began to drain; +Inf if it never has.
+# TYPE lbsticky_status_age_seconds gauge
+lbsticky_status_age_seconds{balancer="shop",worker="http://10.0.0.1:8080"} +Inf
+lbsticky_status_age_seconds{balancer="shop",worker="http://10.0.0.2:8080"} 300
+lbsticky_status_age_seconds{balancer="shop",worker="http://10.0.0.3:8080"} 7
 # HELP lbsticky_in_flight Requests that a worker is serving now, in all child processes.
 # TYPE lbsticky_in_flight gauge
 lbsticky_in_flight{balancer="shop",worker="http://10.0.0.1:8080"} 5
@@ -212,6 +222,12 @@ lbsticky_unknown_routes_total{balancer="<b>\"'&\\\n",server="\"<i>"} 0
 # HELP lbsticky_weight_ratio Share of the new sessions that a worker is to get, by load factor.
 # TYPE lbsticky_weight_ratio gauge
 lbsticky_weight_ratio{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\""} 0
+# HELP lbsticky_new_sessions_ratio Share of the new sessions that a worker got since it is what it is (lbsticky_status_age_seconds).
+# TYPE lbsticky_new_sessions_ratio gauge
+lbsticky_new_sessions_ratio{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\""} 0
+# HELP lbsticky_status_age_seconds Time since a worker came into service or went out of it, or began to drain; +Inf if it never has.
+# TYPE lbsticky_status_age_seconds gauge
+lbsticky_status_age_seconds{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\""} +Inf
 # HELP lbsticky_in_flight Requests that a worker is serving now, in all child processes.
 # TYPE lbsticky_in_flight gauge
 lbsticky_in_flight{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\""} 0
@@ -269,9 +285,9 @@ TEST_CASE("the state of balancers as JSON, whatever their names are", "[metrics]
     "learned": {"sessions": 5, "places": 65536, "idle_seconds": 3600, "evicted": 2, "dropped": 1, "store": {"address": "redis://store:6379", "state": "here", "look_ups": {"hit": 11, "miss": 12, "unanswered": 13, "remembered": 14, "capped": 15, "away": 16}, "stored": 17, "dropped": 18, "failures": 19}},
     "gone": {"requests": {"cookie": 0, "route": 1, "learned": 3, "hash": 0, "new": 2, "failover": 0, "overload": 1}, "moved_away": 5},
     "workers": [
-      {"url": "http://10.0.0.1:8080", "route": "node1", "status": ["usable"], "weight_ratio": 0.923077, "requests": {"cookie": 10, "route": 20, "learned": 70, "hash": 30, "new": 40, "failover": 50, "overload": 60}, "moved_away": 6, "busy": 4, "in_flight": 5, "sessions": 1234, "last_sticky_request_age_seconds": 3, "draining_seconds": null, "drain_deadline_seconds": null},
-      {"url": "http://10.0.0.2:8080", "route": "node2", "status": ["usable", "draining", "drained"], "weight_ratio": 0, "requests": {"cookie": 1, "route": 2, "learned": 7, "hash": 3, "new": 10, "failover": 5, "overload": 0}, "moved_away": 0, "busy": 0, "in_flight": 0, "sessions": 1, "last_sticky_request_age_seconds": 125, "draining_seconds": 300, "drain_deadline_seconds": 600},
-      {"url": "http://10.0.0.3:8080", "route": "", "status": ["usable", "standby", "spare", "recovering"], "weight_ratio": 0.0769231, "requests": {"cookie": 0, "route": 0, "learned": 0, "hash": 0, "new": 0, "failover": 0, "overload": 0}, "moved_away": 0, "busy": 0, "in_flight": 0, "sessions": 0, "last_sticky_request_age_seconds": null, "draining_seconds": null, "drain_deadline_seconds": null}
+      {"url": "http://10.0.0.1:8080", "route": "node1", "status": ["usable"], "weight_ratio": 0.923077, "new_sessions_ratio": 0.769231, "requests": {"cookie": 10, "route": 20, "learned": 70, "hash": 30, "new": 40, "failover": 50, "overload": 60}, "moved_away": 6, "busy": 4, "in_flight": 5, "sessions": 1234, "last_sticky_request_age_seconds": 3, "status_age_seconds": null, "draining_seconds": null, "drain_deadline_seconds": null},
+      {"url": "http://10.0.0.2:8080", "route": "node2", "status": ["usable", "draining", "drained"], "weight_ratio": 0, "new_sessions_ratio": 0, "requests": {"cookie": 1, "route": 2, "learned": 7, "hash": 3, "new": 10, "failover": 5, "overload": 0}, "moved_away": 0, "busy": 0, "in_flight": 0, "sessions": 1, "last_sticky_request_age_seconds": 125, "status_age_seconds": 300, "draining_seconds": 300, "drain_deadline_seconds": 600},
+      {"url": "http://10.0.0.3:8080", "route": "", "status": ["usable", "standby", "spare", "recovering"], "weight_ratio": 0.0769231, "new_sessions_ratio": 0.1, "requests": {"cookie": 0, "route": 0, "learned": 0, "hash": 0, "new": 0, "failover": 0, "overload": 0}, "moved_away": 0, "busy": 0, "in_flight": 0, "sessions": 0, "last_sticky_request_age_seconds": null, "status_age_seconds": 7, "draining_seconds": null, "drain_deadline_seconds": null}
     ]
   },
   {
@@ -291,7 +307,7 @@ TEST_CASE("the state of balancers as JSON, whatever their names are", "[metrics]
     "learned": null,
     "gone": {"requests": {"cookie": 0, "route": 0, "learned": 0, "hash": 0, "new": 0, "failover": 0, "overload": 0}, "moved_away": 0},
     "workers": [
-      {"url": "http://<u>'\"", "route": "</table>�", "status": ["draining", "in_error", "probing"], "weight_ratio": 0, "requests": {"cookie": 0, "route": 0, "learned": 0, "hash": 0, "new": 0, "failover": 0, "overload": 0}, "moved_away": 0, "busy": 0, "in_flight": 0, "sessions": 0, "last_sticky_request_age_seconds": null, "draining_seconds": null, "drain_deadline_seconds": null}
+      {"url": "http://<u>'\"", "route": "</table>�", "status": ["draining", "in_error", "probing"], "weight_ratio": 0, "new_sessions_ratio": 0, "requests": {"cookie": 0, "route": 0, "learned": 0, "hash": 0, "new": 0, "failover": 0, "overload": 0}, "moved_away": 0, "busy": 0, "in_flight": 0, "sessions": 0, "last_sticky_request_age_seconds": null, "status_age_seconds": null, "draining_seconds": null, "drain_deadline_seconds": null}
     ]
   }
 ]}

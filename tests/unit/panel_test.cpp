@@ -21,12 +21,14 @@ TEST_CASE("the panel of a balancer", "[panel]") {
 <li>New sessions: placed by busyness; limits, requests in flight for a load factor of 1: new=100, all=150</li>
 <li>Refused: 3 requests</li>
 </ul>
-<table><caption>Requests of each member, by affinity</caption>
-<thead><tr><th scope=col>Member<th scope=col>Status<th scope=col>Route<th scope=col>Cookie value<th scope=col>Share by weight<th scope=col>Share of new sessions<th scope=col>In flight<th scope=col>Sessions<th scope=col>cookie<th scope=col>route<th scope=col>learned<th scope=col>hash<th scope=col>new<th scope=col>failover<th scope=col>overload<th scope=col>Moved away<th scope=col>Last sticky request</tr></thead>
+<table><caption>Members, those first that need a look; their requests by affinity</caption>
+<thead><tr><th scope=col>Member<th scope=col>Status<th scope=col>In flight<th scope=col>Sessions<th scope=col>Share by weight<th scope=col>Share of new sessions<th scope=col>Last sticky request<th scope=col>Moved away<th scope=col>cookie<th scope=col>route<th scope=col>learned<th scope=col>hash<th scope=col>new<th scope=col>failover<th scope=col>overload<th scope=col>Route<th scope=col>Cookie value</tr>
+<tr><th scope=row>3 members<td>1 drained, 1 recovering, 1 usable<td>5<td>1235<td><td><td><td>6<td>11<td>22<td>77<td>33<td>50<td>55<td>60<td><td></tr>
+</thead>
 <tbody>
-<tr><th scope=row>http://10.0.0.1:8080<td>usable<td>node1<td>.node1<td><i style=--w:92.3%></i>92.3%<td><i style=--w:80.0%></i>80.0%<td>5<td>1234<td>10<td>20<td>70<td>30<td>40<td>50<td>60<td>6<td>3 s ago</tr>
-<tr><th scope=row>http://10.0.0.2:8080<td>usable draining drained<td>node2<td>.node2<td><i style=--w:0.0%></i>0.0%<td><i style=--w:20.0%></i>20.0%<td>0<td>1<td>1<td>2<td>7<td>3<td>10<td>5<td>0<td>0<td>draining for 5 min, until in 10 min: no sticky request for 2 min</tr>
-<tr><th scope=row>http://10.0.0.3:8080<td>usable standby spare recovering<td><td>.0123456789abcdef<td><i style=--w:7.7%></i>7.7%<td><i style=--w:0.0%></i>0.0%<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>never</tr>
+<tr class=t><th scope=row>http://10.0.0.2:8080<td>drained, drain began 5 min ago<td>0<td>1<td><i style=--w:0.0%></i>0.0%<td><i style=--w:0.0%></i>0.0%<td>2 min ago<td>0<td>1<td>2<td>7<td>3<td>10<td>5<td>0<td>node2<td>.node2</tr>
+<tr class=t><th scope=row>http://10.0.0.3:8080<td>recovering for 7 s: 25% of its share, standby, spare<td>0<td>0<td><i style=--w:7.7%></i>7.7%<td><i style=--w:10.0%></i>10.0%<td>never<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td><td>.0123456789abcdef</tr>
+<tr><th scope=row>http://10.0.0.1:8080<td>usable<td>5<td>1234<td><i style=--w:92.3%></i>92.3%<td><i style=--w:76.9%></i>76.9%<td>3 s ago<td>6<td>10<td>20<td>70<td>30<td>40<td>50<td>60<td>node1<td>.node1</tr>
 </tbody></table>
 </div>
 )");
@@ -42,10 +44,12 @@ TEST_CASE("nothing in a configuration can break out of the panel", "[panel]") {
 <li>New sessions: placed by rotation</li>
 <li>Refused: 0 requests</li>
 </ul>
-<table><caption>Requests of each member, by affinity</caption>
-<thead><tr><th scope=col>Member<th scope=col>Status<th scope=col>Route<th scope=col>Cookie value<th scope=col>Share by weight<th scope=col>Share of new sessions<th scope=col>In flight<th scope=col>Sessions<th scope=col>cookie<th scope=col>route<th scope=col>learned<th scope=col>hash<th scope=col>new<th scope=col>failover<th scope=col>overload<th scope=col>Moved away<th scope=col>Last sticky request</tr></thead>
+<table><caption>Members, those first that need a look; their requests by affinity</caption>
+<thead><tr><th scope=col>Member<th scope=col>Status<th scope=col>In flight<th scope=col>Sessions<th scope=col>Share by weight<th scope=col>Share of new sessions<th scope=col>Last sticky request<th scope=col>Moved away<th scope=col>cookie<th scope=col>route<th scope=col>learned<th scope=col>hash<th scope=col>new<th scope=col>failover<th scope=col>overload<th scope=col>Route<th scope=col>Cookie value</tr>
+<tr><th scope=row>1 member<td>1 probing<td>0<td>0<td><td><td><td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td><td></tr>
+</thead>
 <tbody>
-<tr><th scope=row>http://&lt;u&gt;&#39;&quot;<td>draining in_error probing<td>&lt;/table&gt;&#65533;<td>.&lt;/table&gt;<td><i style=--w:0.0%></i>0.0%<td><i style=--w:0.0%></i>0.0%<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>draining: no sticky request ever</tr>
+<tr class=t><th scope=row>http://&lt;u&gt;&#39;&quot;<td>in error, one request tries it, draining<td>0<td>0<td><i style=--w:0.0%></i>0.0%<td><i style=--w:0.0%></i>0.0%<td>never<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>&lt;/table&gt;&#65533;<td>.&lt;/table&gt;</tr>
 </tbody></table>
 </div>
 )");
@@ -91,7 +95,7 @@ TEST_CASE("the panel of a balancer in XML", "[panel]") {
             <httpd:route>node1</httpd:route>
             <httpd:cookie_value>.node1</httpd:cookie_value>
             <httpd:wanted>92.3%</httpd:wanted>
-            <httpd:new_sessions>80.0%</httpd:new_sessions>
+            <httpd:new_sessions>76.9%</httpd:new_sessions>
             <httpd:in_flight>5</httpd:in_flight>
             <httpd:sessions>1234</httpd:sessions>
             <httpd:requests affinity='cookie'>10</httpd:requests>
@@ -110,7 +114,7 @@ TEST_CASE("the panel of a balancer in XML", "[panel]") {
             <httpd:route>node2</httpd:route>
             <httpd:cookie_value>.node2</httpd:cookie_value>
             <httpd:wanted>0.0%</httpd:wanted>
-            <httpd:new_sessions>20.0%</httpd:new_sessions>
+            <httpd:new_sessions>0.0%</httpd:new_sessions>
             <httpd:in_flight>0</httpd:in_flight>
             <httpd:sessions>1</httpd:sessions>
             <httpd:requests affinity='cookie'>1</httpd:requests>
@@ -122,6 +126,7 @@ TEST_CASE("the panel of a balancer in XML", "[panel]") {
             <httpd:requests affinity='overload'>0</httpd:requests>
             <httpd:moved_away>0</httpd:moved_away>
             <httpd:last_sticky_request_age>125</httpd:last_sticky_request_age>
+            <httpd:status_age>300</httpd:status_age>
             <httpd:draining_seconds>300</httpd:draining_seconds>
             <httpd:drain_deadline_seconds>600</httpd:drain_deadline_seconds>
         </httpd:member>
@@ -131,7 +136,7 @@ TEST_CASE("the panel of a balancer in XML", "[panel]") {
             <httpd:route></httpd:route>
             <httpd:cookie_value>.0123456789abcdef</httpd:cookie_value>
             <httpd:wanted>7.7%</httpd:wanted>
-            <httpd:new_sessions>0.0%</httpd:new_sessions>
+            <httpd:new_sessions>10.0%</httpd:new_sessions>
             <httpd:in_flight>0</httpd:in_flight>
             <httpd:sessions>0</httpd:sessions>
             <httpd:requests affinity='cookie'>0</httpd:requests>
@@ -142,6 +147,7 @@ TEST_CASE("the panel of a balancer in XML", "[panel]") {
             <httpd:requests affinity='failover'>0</httpd:requests>
             <httpd:requests affinity='overload'>0</httpd:requests>
             <httpd:moved_away>0</httpd:moved_away>
+            <httpd:status_age>7</httpd:status_age>
         </httpd:member>
       </httpd:sticky>)");
 }
@@ -186,9 +192,9 @@ TEST_CASE("nothing in a configuration can break out of the XML", "[panel]") {
 TEST_CASE("a section of mod_status' page", "[panel]") {
     CHECK(status_html(std::vector{shop(), hostile()}) == R"(<hr />
 <h2>Session persistence (lbmethod sticky)</h2>
-<table border='0'><tr><th>Balancer</th><th>cookie</th><th>route</th><th>learned</th><th>hash</th><th>new</th><th>failover</th><th>overload</th><th>In flight</th><th>Sessions</th><th>Refused</th><th>Cookies given</th><th>Cookies not understood</th><th>Cookies of older secrets</th><th>Draining</th><th>Recovering</th><th>Probing</th><th>Drained</th><th>Learned sessions</th></tr>
-<tr><td>shop</td><td>11</td><td>23</td><td>80</td><td>33</td><td>52</td><td>55</td><td>61</td><td>5</td><td>1235</td><td>3</td><td>20</td><td>2</td><td>3</td><td>1</td><td>1</td><td>0</td><td>1</td><td>5</td></tr>
-<tr><td>&lt;b&gt;&quot;&#39;&amp;\&#65533; (&quot;&lt;i&gt;)</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>1</td><td>0</td><td>1</td><td>0</td><td>0</td></tr>
+<table border='0'><tr><th>Balancer</th><th>cookie</th><th>route</th><th>learned</th><th>hash</th><th>new</th><th>failover</th><th>overload</th><th>In flight</th><th>Sessions</th><th>Moved away</th><th>Refused</th><th>Cookies given</th><th>Cookies not understood</th><th>Cookies of older secrets</th><th>Members</th><th>Failing</th><th>Draining</th><th>Recovering</th><th>Probing</th><th>Drained</th><th>Learned sessions</th></tr>
+<tr><td>shop</td><td>11</td><td>23</td><td>80</td><td>33</td><td>52</td><td>55</td><td>61</td><td>5</td><td>1235</td><td>11</td><td>3</td><td>20</td><td>2</td><td>3</td><td>3</td><td>0</td><td>1</td><td>1</td><td>0</td><td>1</td><td>5</td></tr>
+<tr><td>&lt;b&gt;&quot;&#39;&amp;\&#65533; (&quot;&lt;i&gt;)</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>1</td><td>1</td><td>1</td><td>0</td><td>1</td><td>0</td><td>0</td></tr>
 </table>
 )");
 }
@@ -204,10 +210,13 @@ StickyBalancer[0]Failover: 55
 StickyBalancer[0]Overload: 61
 StickyBalancer[0]InFlight: 5
 StickyBalancer[0]Sessions: 1235
+StickyBalancer[0]MovedAway: 11
 StickyBalancer[0]Refused: 3
 StickyBalancer[0]CookiesIssued: 20
 StickyBalancer[0]CookiesUnknown: 2
 StickyBalancer[0]CookiesOutdated: 3
+StickyBalancer[0]Members: 3
+StickyBalancer[0]Failing: 0
 StickyBalancer[0]Draining: 1
 StickyBalancer[0]Recovering: 1
 StickyBalancer[0]Probing: 0
@@ -228,10 +237,13 @@ StickyBalancer[1]Failover: 0
 StickyBalancer[1]Overload: 0
 StickyBalancer[1]InFlight: 0
 StickyBalancer[1]Sessions: 0
+StickyBalancer[1]MovedAway: 0
 StickyBalancer[1]Refused: 0
 StickyBalancer[1]CookiesIssued: 0
 StickyBalancer[1]CookiesUnknown: 0
 StickyBalancer[1]CookiesOutdated: 0
+StickyBalancer[1]Members: 1
+StickyBalancer[1]Failing: 1
 StickyBalancer[1]Draining: 1
 StickyBalancer[1]Recovering: 0
 StickyBalancer[1]Probing: 1
@@ -256,7 +268,8 @@ TEST_CASE("a balancer without anything has a panel too", "[panel]") {
     const std::string html = panel_html({}, false);
     CHECK(html.find("<li>Session id: none is looked for</li>") != std::string::npos);
     CHECK(html.find("<li>Own cookie: none</li>") != std::string::npos);
-    CHECK(html.find("<td") == std::string::npos);
+    CHECK(html.find("0 members") != std::string::npos);
+    CHECK(html.find("<i ") == std::string::npos);
     const std::string xml = panel_xml({});
     CHECK(xml.find("cookie_given") == std::string::npos);
     CHECK(xml.find("<httpd:member>") == std::string::npos);
@@ -268,28 +281,33 @@ TEST_CASE("with a secret no cookie value is shown", "[panel]") {
     balancer.workers[0].cookie = "token";  // not shown even if it is set
     const std::string html = panel_html(balancer, false);
     CHECK(html.find("signed with a secret") != std::string::npos);
-    CHECK(html.find("<td>secret<td>") != std::string::npos);
+    CHECK(html.find("<td>secret</tr>") != std::string::npos);
     CHECK(html.find("token") == std::string::npos);
     const std::string xml = panel_xml(balancer);
     CHECK(xml.find("<httpd:secret>On</httpd:secret>") != std::string::npos);
     CHECK(xml.find("cookie_value") == std::string::npos);
 }
 
-TEST_CASE("ages are shown in the largest unit that fits", "[panel]") {
-    for (const auto& [seconds, words] : {std::pair{0, "0 s"},
-                                         {59, "59 s"},
-                                         {60, "1 min"},
-                                         {3599, "59 min"},
-                                         {3600, "1 h"},
-                                         {86399, "23 h"},
-                                         {86400, "1 d"},
-                                         {8640000, "100 d"}}) {
-        BalancerReport balancer;
+TEST_CASE("members that need a look come first, the others as they were", "[panel]") {
+    BalancerReport balancer;
+    for (int i = 0; i < 6; ++i) {
         WorkerReport worker;
-        worker.sticky_age = seconds;
+        worker.url = "http://" + std::to_string(i);
+        if (i == 2) worker.status.draining = true;
+        if (i == 4) worker.status.in_error = true;
         balancer.add(worker);
-        CHECK(panel_html(balancer, false).find(">" + std::string(words) + " ago</tr>") != std::string::npos);
     }
+    const std::string html = panel_html(balancer, false);
+    std::size_t at = html.find("<tbody>");
+    for (const int i : {4, 2, 0, 1, 3, 5}) {
+        at = html.find("<th scope=row>http://" + std::to_string(i) + "<td>", at);
+        REQUIRE(at != std::string::npos);
+        CHECK((html.substr(at - 8, 8) == "class=t>") == (i == 4 || i == 2));
+    }
+    // Machines find them where they are in the configuration.
+    const std::string xml = panel_xml(balancer);
+    CHECK(xml.find("http://0<") < xml.find("http://2<"));
+    CHECK(xml.find("http://2<") < xml.find("http://4<"));
 }
 
 }  // namespace lbsticky

@@ -34,6 +34,8 @@ inline BalancerReport shop() {
     one.sessions = 1234;
     one.sticky_age = 3;
     one.counts = {{10, 20, 70, 30, 40, 50, 60}, 6};
+    one.fresh = 40;
+    one.all_fresh = 52;
     balancer.add(one);
 
     WorkerReport two;
@@ -44,10 +46,11 @@ inline BalancerReport shop() {
     two.factor = 100;
     two.sessions = 1;
     two.sticky_age = 125;
-    two.draining_age = 300;
+    two.status_age = two.draining_age = 300;
     two.deadline_left = 600;
     two.status.drained = true;
     two.counts = {{1, 2, 7, 3, 10, 5, 0}, 0};
+    two.all_fresh = 12;
     balancer.add(two);
 
     WorkerReport three;
@@ -58,6 +61,9 @@ inline BalancerReport shop() {
     three.in_rotation = true;
     three.status.recovering = true;
     three.part_of_share = 250;
+    three.status_age = 7;
+    three.fresh = 1;
+    three.all_fresh = 10;
     balancer.add(three);
     return balancer;
 }

@@ -27,6 +27,8 @@ public:
         return {totals.begin(), totals.end()};
     }
 
+    std::uint64_t all_fresh() const { return state_->all_fresh(tallies_); }
+
     std::uint64_t count_of(std::size_t worker, Affinity affinity) const { return tally(worker).of(affinity); }
 
 private:
@@ -128,6 +130,45 @@ TEST_CASE("each affinity is counted on its own", "[shared_state]") {
     state.tally(0).of(Affinity::route) += 2;
     state.tally(0).of(Affinity::failover) += 5;
     CHECK(state.totals() == std::vector<std::uint64_t>{0, 2, 0, 0, 0, 5, 0, 0});
+}
+
+TEST_CASE("the share of new sessions counts since the worker is what it is", "[shared_state]") {
+    const State state(2);
+    WorkerTally& one = state.tally(0);
+    WorkerTally& two = state.tally(1);
+    const auto share = [&](const WorkerTally& tally) {
+        return std::pair(tally.requests[static_cast<std::size_t>(Affinity::fresh)] - tally.fresh_before,
+                         state.all_fresh() - tally.all_fresh_before);
+    };
+    one.of(Affinity::fresh) = 10;
+    two.of(Affinity::fresh) = 30;
+    one.of(Affinity::route) = 1000;
+    CHECK(share(one) == std::pair<std::uint64_t, std::uint64_t>(10, 40));
+    one.count_from(777, state.all_fresh());
+    CHECK(one.since == 777);
+    CHECK(share(one) == std::pair<std::uint64_t, std::uint64_t>(0, 0));
+    CHECK(share(two) == std::pair<std::uint64_t, std::uint64_t>(30, 40));
+    one.of(Affinity::fresh) += 2;
+    two.of(Affinity::fresh) += 6;
+    CHECK(share(one) == std::pair<std::uint64_t, std::uint64_t>(2, 8));
+    SECTION("which is said once") {
+        one.count_from(777, state.all_fresh());
+        CHECK(share(one) == std::pair<std::uint64_t, std::uint64_t>(2, 8));
+    }
+    SECTION("and anew when it becomes something else") {
+        one.count_from(888, state.all_fresh());
+        CHECK(share(one) == std::pair<std::uint64_t, std::uint64_t>(0, 0));
+    }
+}
+
+TEST_CASE("of processes that say at once since when a share counts, one is heard", "[shared_state]") {
+    const State state(1);
+    for (std::uint64_t when = 1; when <= 200; ++when) {
+        REQUIRE(in_processes(
+            3, [&](int number) { state.tally(0).count_from(when, when * 10 + static_cast<std::uint64_t>(number)); }));
+        CHECK(state.tally(0).since == when);
+        CHECK(state.tally(0).all_fresh_before / 10 == when);
+    }
 }
 
 TEST_CASE("nothing is lost when processes with threads count at once", "[shared_state]") {
