@@ -48,8 +48,8 @@ private:
     std::size_t semicolon_ = 0;  // one that was found; behind `end_` it is the next one
 };
 
-// Writes the header without the cookies of that name to `kept`, which has room for as much as the header, and returns
-// how many bytes that is. All other cookies stay byte for byte as they are.
+// Writes the header without the cookies of that name to `kept`, which has room for as much as the header and may be the
+// header itself, and returns how many bytes that is. All other cookies stay byte for byte as they are.
 std::size_t without_cookie(std::string_view header, std::string_view name, char* kept) noexcept;
 
 // Writes the header with shorter values for the cookies of that name to `kept`, which has room for as much as the

@@ -236,8 +236,10 @@ void Exchange::begin(request_rec* r, const Decision& decision, const LearnedSess
                                   why);
                 });
     if (!has_filters_ && !r->main) {
-        if (sent_) ap_add_output_filter_handle(restoring_filter, this, r, r->connection);
         ap_add_output_filter_handle(answering_filter, this, r, r->connection);
+        // Where filters come before that one, as mod_cache does, they are to see the request as it was.
+        const bool is_first = r->output_filters->frec == answering_filter;
+        if (sent_ && !is_first) ap_add_output_filter_handle(restoring_filter, this, r, r->connection);
         has_filters_ = true;
     }
     if (!own.cookie_name.empty() && offers_to_upgrade(r)) set_early(r);
@@ -247,23 +249,20 @@ void Exchange::begin(request_rec* r, const Decision& decision, const LearnedSess
 // routes that were appended to them. What is empty then goes as a whole.
 void Exchange::take_away(request_rec* r) {
     Balancer& own = *decision_->balancer;
-    const auto own_cookie = [&](std::string_view header, char* kept) {
-        if (decision_->has_cookie) return without_cookie(header, own.cookie_name, kept);
-        return header.copy(kept, header.size());
-    };
-    if (!decision_->id) return shorten(r, "Cookie", own_cookie);
-
-    const ThreadLock lock(own.httpds);
-    const Roster& roster = own.roster.current(r->request_time, r->server);
+    const Session& session = decision_->session;
+    std::optional<CurrentRoster> current;  // once an id has to be looked through that decide() has not
     const auto id_in = [&](std::string_view value) {
-        return without_last_route(value, own.httpds.s->sticky_separator, Keeping::append, roster);
+        const bool is_known = value.data() == session.value.data() && session.worker && session.further_count == 0;
+        if (is_known) return session.id;
+        if (!current) current.emplace(own, r->server);
+        return without_last_route(value, own.httpds.s->sticky_separator, Keeping::append, current->roster);
     };
-    const auto& names = *own.settings.session_names;
+    SessionName from_stickysession;
+    const auto names = own.session_names(from_stickysession);
     shorten(r, "Cookie", [&](std::string_view header, char* kept) {
-        std::size_t size = own_cookie(header, kept);
         for (const SessionName& name : names)
-            if (name.keeping == Keeping::append) size = with_shorter_values({kept, size}, name.cookie, kept, id_in);
-        return size;
+            if (name.keeping == Keeping::append) header = {kept, with_shorter_values(header, name.cookie, kept, id_in)};
+        return decision_->has_cookie ? without_cookie(header, own.cookie_name, kept) : header.size();
     });
     for (const SessionName& name : names)
         if (name.keeping == Keeping::append && name.where == Where::header)
@@ -275,30 +274,27 @@ void Exchange::take_away(request_rec* r) {
 // is.
 template <typename Shortened>
 void Exchange::shorten(request_rec* r, const char* name, Shortened&& shortened) {
-    apr_array_header_t* as_sent = apr_array_make(r->pool, 1, sizeof(const char*));
-    for_each_header(r->headers_in, name, [&](const char* header) { APR_ARRAY_PUSH(as_sent, const char*) = header; });
-    auto** headers = static_cast<const char**>(apr_palloc(r->pool, sizeof(const char*) * as_sent->nelts));
-    std::size_t count = 0;
+    const std::size_t most = entries_of(r->headers_in).size();
+    auto** as_sent = static_cast<const char**>(apr_palloc(r->pool, 2 * most * sizeof(const char*)));
+    auto** headers = as_sent + most;
+    std::size_t sent = 0, count = 0;
     bool is_shorter = false;
-    for (int i = 0; i < as_sent->nelts; ++i) {
-        const std::string_view header = APR_ARRAY_IDX(as_sent, i, const char*);
+    for_each_header(r->headers_in, name, [&](const char* text) {
+        const std::string_view header = text;
         auto* kept = static_cast<char*>(apr_palloc(r->pool, header.size() + 1));
         const std::size_t size = shortened(header, kept);
         kept[size] = '\0';
         is_shorter = is_shorter || size < header.size();
+        as_sent[sent++] = text;
         if (size > 0) headers[count++] = kept;
-    }
+    });
     if (!is_shorter) return;
     set_headers(r, name, {headers, count});
-    sent_ = new (apr_palloc(r->pool, sizeof(Sent))) Sent{name, as_sent, sent_};
+    sent_ = new (apr_palloc(r->pool, sizeof(Sent))) Sent{name, {as_sent, sent}, sent_};
 }
 
 void Exchange::restore(request_rec* r) noexcept {
-    for (; sent_; sent_ = sent_->next) {
-        const apr_array_header_t& headers = *sent_->headers;
-        set_headers(r, sent_->name,
-                    {reinterpret_cast<const char* const*>(headers.elts), static_cast<std::size_t>(headers.nelts)});
-    }
+    for (; sent_; sent_ = sent_->next) set_headers(r, sent_->name, sent_->headers);
 }
 
 // Sets the cookie already now where the response may be a 101 (Switching Protocols), which passes no filter but keeps
@@ -396,6 +392,7 @@ std::optional<bool> Exchange::read_given_ids(request_rec* r) {
 }
 
 void Exchange::answer(request_rec* r) {
+    restore(r);
     if (!decision_) return;
     Balancer& own = *decision_->balancer;
     if (recalled_) own.learned->keep(*recalled_, *decision_->worker);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 
 #include "httpd/apache.hpp"
 #include "httpd/decision.hpp"
@@ -34,9 +35,9 @@ public:
     // Puts the request's headers back as they were: for whoever looks at the request once it has been sent.
     void restore(request_rec* r) noexcept;
 
-    // For the response, whatever a member answers with: remembers where the request's session was placed, appends
-    // routes, learns ids, sets the cookie if it is due, and takes off one of the same name that the member sets. Not
-    // for a 101 (Switching Protocols).
+    // For the response, whatever a member answers with: puts the request's headers back, remembers where its session
+    // was placed, appends routes, learns ids, sets the cookie if it is due, and takes off one of the same name that the
+    // member sets. Not for a 101 (Switching Protocols).
     void answer(request_rec* r);
 
     // Counts the cookie that went out with a 101, which passes no filter.
@@ -46,7 +47,7 @@ private:
     // Headers of one name that are not in the request as they were.
     struct Sent {
         const char* name;
-        apr_array_header_t* headers;
+        std::span<const char* const> headers;
         Sent* next;
     };
 
