@@ -46,7 +46,7 @@ class LearnedSessions {
 public:
     // Random bytes that nobody else knows: of SipHash, and what XXH3 calls its secret, of at least 136 bytes.
     struct HashKeys {
-        std::array<std::uint64_t, 2> sip;
+        std::array<unsigned char, 16> sip;
         std::array<unsigned char, 192> xxh3;
     };
 
