@@ -203,9 +203,9 @@ def by_sessions(module, quick):
                 server.learn(sessions)
                 found[sessions] = {}
                 for line in ("route", "learned"):
-                    name, session, _ = LINES[line]
-                    session = session if line == "learned" else f"JSESSIONID={SESSION}@.node1"
-                    answers = [server.ask(name, cookies(100, session), sessions, what="finder", method="sticky",
+                    name, session, variants = LINES[line]  # of all members, both
+                    variants = sessions if line == "learned" else variants
+                    answers = [server.ask(name, cookies(100, session), variants, what="finder", method="sticky",
                                           choices=max(sessions, 6400)) for _ in range(1 if quick else 5)]
                     found[sessions][line] = min(answer["nanoseconds"] for answer in answers)
     return found
