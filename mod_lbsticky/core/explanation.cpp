@@ -6,6 +6,7 @@
 #include "core/escape.hpp"
 #include "core/masked_url.hpp"
 #include "core/session.hpp"
+#include "core/standing.hpp"
 
 namespace lbsticky {
 namespace {
@@ -16,14 +17,12 @@ std::string ability_of(std::size_t index, const Roster& roster, const Rules& rul
     if (roster.is_due(index)) return "in error, but retry= is over: this request tries it";
     const bool is_tried = worker.activity && worker.activity->probe().is_under_way();
     if (worker.in_error && is_tried) return "in error, another request tries it";
-    std::string text;
-    for (const auto& [word, flag] : status_words)
-        if (worker.*flag && flag != &Status::usable && flag != &Status::recovering)
-            text.append(text.empty() ? "" : ", ").append(word == "in_error" ? "in error" : word);
-    if (worker.usable && worker.draining)
+    const Standing standing = standing_of(worker);
+    std::string text(standing_words[static_cast<std::size_t>(standing)]);
+    if (standing == Standing::draining)
         text += worker.is_drain_over ? ", its deadline is over" : ", serves its own sessions";
-    if (worker.usable && is_full(worker, rules.limits.all)) text.append(text.empty() ? "" : ", ").append("full");
-    return text.empty() ? "usable" : text;
+    if (!worker.usable || !is_full(worker, rules.limits.all)) return text;
+    return standing == Standing::usable ? "full" : text + ", full";
 }
 
 class Steps {

@@ -19,6 +19,12 @@ struct alignas(64) WorkerTally {
     std::array<std::atomic<std::uint64_t>, served_affinities> requests;  // that it was chosen for, by affinity
     std::atomic<std::uint64_t> moved_away;  // requests that wanted it and could not have it
 
+    // Its share of the new sessions counts since then (0: the start), and what was counted of them before: for it, and
+    // for all workers of the balancer.
+    std::atomic<Milliseconds> since;
+    std::atomic<std::uint64_t> fresh_before;
+    std::atomic<std::uint64_t> all_fresh_before;
+
     // Gives it to the worker with that URL, for good. False if it is another worker's.
     bool claim(std::string_view url) noexcept;
 
@@ -26,18 +32,12 @@ struct alignas(64) WorkerTally {
     std::uint64_t owner() const noexcept { return owner_.load(std::memory_order_relaxed); }
     static std::uint64_t owner_of(std::string_view url) noexcept;
 
-    // Its share of the new sessions counts since then (0: the start), and what was counted of them before: for it, and
-    // for all workers of the balancer.
-    std::atomic<Milliseconds> since;
-    std::atomic<std::uint64_t> fresh_before;
-    std::atomic<std::uint64_t> all_fresh_before;
+    // Not for `refused`.
+    std::atomic<std::uint64_t>& of(Affinity affinity) noexcept { return requests[static_cast<std::size_t>(affinity)]; }
 
     // Lets its share count anew since that time, when there were so many new sessions of all workers; the first process
     // that says so is heard.
     void count_from(Milliseconds when, std::uint64_t all_fresh) noexcept;
-
-    // Not for `refused`.
-    std::atomic<std::uint64_t>& of(Affinity affinity) noexcept { return requests[static_cast<std::size_t>(affinity)]; }
 
     // Adds what another one holds.
     void add(const WorkerTally& other) noexcept;

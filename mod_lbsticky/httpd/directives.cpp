@@ -239,66 +239,72 @@ const char* set_placement(cmd_parms* cmd, void* section, const char* argument) n
     });
 }
 
-// Requests in flight, from 1 to a million; nothing if it is none of these.
-std::optional<std::uint32_t> parse_limit(std::string_view text) noexcept {
-    constexpr std::uint32_t most = 1'000'000;
-    return number_in<std::uint32_t>(text, 1, most);
+// The longest time that a directive takes, but where it says otherwise.
+constexpr std::chrono::hours longest_time(24 * 366);
+
+// Reads the words of a directive, each of them key=value and none twice: set(key, value) returns nothing on success,
+// else what is allowed. Without any word `it_takes` is said.
+template <typename Set>
+std::optional<std::string> read_values(cmd_parms* cmd, const char* arguments, const char* it_takes, Set&& set) {
+    std::vector<std::string> keys;
+    while (*arguments) {
+        const std::string argument = ap_getword_conf(cmd->temp_pool, &arguments);
+        const std::size_t equals = std::min(argument.find('='), argument.size());
+        const std::string key = argument.substr(0, equals);
+        const std::string value = argument.substr(std::min(equals + 1, argument.size()));
+        std::optional<std::string> why = set(key, value);
+        if (!why && std::find(keys.begin(), keys.end(), key) != keys.end()) why = key + "= stands there already";
+        if (why) return "'" + argument + "' is not allowed: " + *why;
+        keys.push_back(key);
+    }
+    if (keys.empty()) return it_takes;
+    return std::nullopt;
 }
 
 const char* set_limits(cmd_parms* cmd, void* section, const char* arguments) noexcept {
     auto& setting = static_cast<Settings*>(section)->limits;
     if (const char* refusal = refuse_place(cmd, setting.has_value())) return refusal;
-    return run_parser(cmd, [&]() -> std::optional<std::string> {
+    return run_parser(cmd, [&] {
         Limits limits;
-        while (*arguments) {
-            const std::string argument = ap_getword_conf(cmd->temp_pool, &arguments);
-            std::uint32_t* limit = argument.starts_with("new=")   ? &limits.fresh
-                                   : argument.starts_with("all=") ? &limits.all
-                                                                  : nullptr;
-            const auto number = limit ? parse_limit(std::string_view(argument).substr(4)) : std::nullopt;
-            if (!number)
-                return "'" + argument +
-                       "' is not allowed: new=N, all=N, N being a number of requests from 1 to 1000000";
-            if (*limit != 0)
-                return "'" + argument + "' is not allowed: " + argument.substr(0, 4) + " stands there already";
+        const auto set = [&](const std::string& key, const std::string& value) -> std::optional<std::string> {
+            constexpr std::uint32_t most = 1'000'000;
+            std::uint32_t* limit = key == "new" ? &limits.fresh : key == "all" ? &limits.all : nullptr;
+            const auto number = limit ? number_in<std::uint32_t>(value, 1, most) : std::nullopt;
+            if (!number) return "new=N, all=N, N being a number of requests from 1 to 1000000";
             *limit = *number;
-        }
-        if (limits.fresh == 0 && limits.all == 0)
-            return "it takes new=N, all=N or both, N being a number of requests in flight";
-        setting = limits;
-        return std::nullopt;
+            return std::nullopt;
+        };
+        auto sentence =
+            read_values(cmd, arguments, "it takes new=N, all=N or both, N being a number of requests in flight", set);
+        if (!sentence) setting = limits;
+        return sentence;
     });
 }
 
 const char* set_table(cmd_parms* cmd, void* section, const char* arguments) noexcept {
     auto& setting = static_cast<Settings*>(section)->table;
     if (const char* refusal = refuse_place(cmd, setting.has_value())) return refusal;
-    return run_parser(cmd, [&]() -> std::optional<std::string> {
-        using namespace std::chrono_literals;
-        constexpr std::size_t most_sessions = 100'000'000;
+    return run_parser(cmd, [&] {
         TableSettings table;
-        bool has_sessions = false, has_idle = false;
-        while (*arguments) {
-            const std::string argument = ap_getword_conf(cmd->temp_pool, &arguments);
-            const std::string_view value = std::string_view(argument).substr(argument.find('=') + 1);
-            const auto refuse = [&](const char* why) { return "'" + argument + "' is not allowed: " + why; };
-            if (argument.starts_with("sessions=")) {
+        const auto set = [&](const std::string& key, const std::string& value) -> std::optional<std::string> {
+            using namespace std::chrono_literals;
+            constexpr std::size_t most_sessions = 100'000'000;
+            if (key == "sessions") {
                 const auto number = number_in<std::size_t>(value, 1, most_sessions);
-                if (!number) return refuse("sessions=N, N being a number from 1 to 100000000");
-                if (std::exchange(has_sessions, true)) return refuse("sessions= stands there already");
+                if (!number) return "sessions=N, N being a number from 1 to 100000000";
                 table.sessions = *number;
-            } else if (argument.starts_with("idle=")) {
-                const auto idle = parse_duration(value, 1s, std::chrono::hours(24 * 366));
-                if (!idle) return refuse("idle=TIME, TIME being from 1s to 366d, as 90, 30m, 12h or 7d");
-                if (std::exchange(has_idle, true)) return refuse("idle= stands there already");
+            } else if (key == "idle") {
+                const auto idle = parse_duration(value, 1s, longest_time);
+                if (!idle) return "idle=TIME, TIME being from 1s to 366d, as 90, 30m, 12h or 7d";
                 table.idle = std::chrono::ceil<std::chrono::seconds>(*idle);
             } else {
-                return refuse("sessions=N, idle=TIME");
+                return "sessions=N, idle=TIME";
             }
-        }
-        if (!has_sessions && !has_idle) return "it takes sessions=N, idle=TIME or both";
-        setting = table;
-        return std::nullopt;
+            return std::nullopt;
+        };
+        auto sentence = read_values(cmd, arguments, "it takes sessions=N, idle=TIME or both", set);
+        if (!sentence) setting = table;
+        return sentence;
     });
 }
 
@@ -361,50 +367,35 @@ bool is_free_header(const std::string& name) {
            });
 }
 
-// Reads one key=value of LBStickyDrain. Nothing on success, else what is allowed.
-std::optional<std::string> set_drain_value(const std::string& argument, DrainSettings& drain) {
-    const auto equals = argument.find('=');
-    const std::string key = argument.substr(0, equals), value = argument.substr(std::min(equals, argument.size()));
-    constexpr std::chrono::hours longest(24 * 366);
-    const auto duration =
-        parse_duration(std::string_view(value).substr(value.empty() ? 0 : 1), std::chrono::milliseconds(0), longest);
-    const auto milliseconds = duration ? static_cast<Milliseconds>(duration->count()) : Milliseconds{0};
-    if (key == "deadline" && duration) {
-        drain.drain.deadline = milliseconds;
-    } else if (key == "quiet" && milliseconds > 0) {
-        drain.drain.quiet = milliseconds;
-    } else if (key == "header" && equals != std::string::npos && is_free_header(value.substr(1))) {
-        drain.header = value.substr(1);
-    } else if (key == "deadline" || key == "quiet") {
-        return key + "= takes seconds, or a number with ms, s, m, h or d, at most 366d" +
-               (key == "deadline" ? "; 0: never" : ", and more than 0");
-    } else if (key == "header") {
-        return "header= takes the name of a request header that httpd does not go by itself, of letters, digits and "
-               "any of "
-               "!#$%&'*+-.^_`|~";
-    } else {
-        return "deadline=, quiet= or header=";
-    }
-    return std::nullopt;
-}
-
 const char* set_drain(cmd_parms* cmd, void* section, const char* arguments) noexcept {
     auto& setting = static_cast<Settings*>(section)->drain;
     if (const char* refusal = refuse_place(cmd, setting.has_value())) return refusal;
-    return run_parser(cmd, [&]() -> std::optional<std::string> {
+    return run_parser(cmd, [&] {
         DrainSettings drain;
-        std::vector<std::string> keys;
-        while (*arguments) {
-            const std::string argument = ap_getword_conf(cmd->temp_pool, &arguments);
-            const std::string refusal = "'" + argument + "' is not allowed: ";
-            if (const auto allowed = set_drain_value(argument, drain)) return refusal + *allowed;
-            const std::string key = argument.substr(0, argument.find('='));
-            if (std::find(keys.begin(), keys.end(), key) != keys.end()) return refusal + key + "= stands there already";
-            keys.push_back(key);
-        }
-        if (keys.empty()) return "it takes deadline=, quiet= and header=, at least one of them";
-        setting = std::move(drain);
-        return std::nullopt;
+        const auto set = [&](const std::string& key, const std::string& value) -> std::optional<std::string> {
+            const auto duration = parse_duration(value, std::chrono::milliseconds(0), longest_time);
+            const auto milliseconds = duration ? static_cast<Milliseconds>(duration->count()) : Milliseconds{0};
+            const std::string times = key + "= takes seconds, or a number with ms, s, m, h or d, at most 366d";
+            if (key == "deadline") {
+                if (!duration) return times + "; 0: never";
+                drain.drain.deadline = milliseconds;
+            } else if (key == "quiet") {
+                if (milliseconds == 0) return times + ", and more than 0";
+                drain.drain.quiet = milliseconds;
+            } else if (key == "header") {
+                if (!is_free_header(value))
+                    return "header= takes the name of a request header that httpd does not go by itself, of letters, "
+                           "digits and any of !#$%&'*+-.^_`|~";
+                drain.header = value;
+            } else {
+                return "deadline=, quiet= or header=";
+            }
+            return std::nullopt;
+        };
+        auto sentence =
+            read_values(cmd, arguments, "it takes deadline=, quiet= and header=, at least one of them", set);
+        if (!sentence) setting = std::move(drain);
+        return sentence;
     });
 }
 
