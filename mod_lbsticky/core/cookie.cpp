@@ -85,7 +85,7 @@ std::size_t without_cookie(std::string_view header, std::string_view name, char*
     std::size_t copied = 0;  // of the header
     std::size_t size = 0;    // of what is kept
     const auto keep_until = [&](std::size_t end) {
-        std::memmove(kept + size, header.data() + copied, end - copied);
+        std::char_traits<char>::move(kept + size, header.data() + copied, end - copied);
         size += end - copied;
     };
     while (cookies.next()) {

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <cstddef>
-#include <cstring>
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace lbsticky {
@@ -61,7 +61,7 @@ std::size_t with_shorter_values(std::string_view header, std::string_view name, 
     std::size_t copied = 0;  // of the header
     std::size_t size = 0;    // of what is kept
     const auto keep_until = [&](std::size_t end) {
-        std::memmove(kept + size, header.data() + copied, end - copied);
+        std::char_traits<char>::move(kept + size, header.data() + copied, end - copied);
         size += end - copied;
     };
     while (const auto value = cookies.next()) {
