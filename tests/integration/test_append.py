@@ -380,7 +380,7 @@ def test_a_fastcgi_application_sees_and_gives_ids_without_a_route(httpd, cleanup
     answer = server.curl("/", "--header", "X-Session: ghi.node1", cookie="sid=abc.node2")
     assert (answer.body, answer.set_cookies) == ("backend2", ["sid=abc.node2; Path=/"])
     assert answer.header("X-Session") == "def.node2"
-    [parameters] = seen
+    [parameters] = wait_until(lambda: seen, "the application has ended")
     assert b"sid=abc" in parameters and b"ghi" in parameters
     assert b"abc.node" not in parameters and b"ghi.node" not in parameters
 
