@@ -206,14 +206,14 @@ std::string quoted(std::string_view text) {
     return "\"" + escape_json(text) + "\"";
 }
 
-// A line for a terminal: what clients have written into it cannot begin another one.
+// A line for a terminal, in ASCII: what clients have written into it neither begins another one nor moves the cursor.
 std::string line(std::string_view mark, std::string_view word, std::string_view text) {
     constexpr std::size_t width = 10;
     std::string result = std::string(mark) + std::string(word);
     result.resize(mark.size() + std::max(width, word.size() + 1), ' ');
     result += text;
     std::replace_if(
-        result.begin(), result.end(), [](unsigned char c) { return c < ' ' || c == 0x7F; }, '?');
+        result.begin(), result.end(), [](unsigned char c) { return c < ' ' || c > '~'; }, '?');
     return result + "\n";
 }
 
