@@ -67,7 +67,7 @@ while len(sockets) < int(sys.argv[1]):
 print(*(s.getsockname()[1] for s in sockets))
 PYTHON
 }
-read -r port port1 port2 site_port api1 api2 web1 web2 <<<"$(free_ports 8)"
+read -r port port1 port2 site_port api1 api2 web1 web2 status_port <<<"$(free_ports 9)"
 
 start_backend() {  # start_backend NAME PORT: answers / and /api/ with its name, and keeps a log
   mkdir -p "$demo/$1/api"
@@ -128,6 +128,11 @@ LogLevel lbmethod_sticky:debug
 LogFormat "%h %l %u %t \\"%r\\" %>s %O \\"%{Referer}i\\" \\"%{User-Agent}i\\"" combined
 Listen 127.0.0.1:$port
 Listen 127.0.0.1:$site_port
+Listen 127.0.0.1:$status_port
+<Location "/lbsticky-status">
+    SetHandler lbsticky-status
+    Require local
+</Location>
 Include $demo/cluster.conf
 Include $demo/site.conf
 EOF
@@ -192,6 +197,14 @@ back() { [ "$(curl --silent --cookie "JSESSIONID=12345.node2" "$cluster")" = nod
 wait_for "the session is back on node2" back
 ask 4 --cookie "JSESSIONID=12345.node2" "$cluster"
 expect '(node2 ?){4}' "node2 answers"
+
+echo
+echo "Where a request would go, and why, is answered before it goes:"
+question="http://127.0.0.1:$status_port/lbsticky-status?explain=mycluster"
+echo "  \$ curl --cookie JSESSIONID=12345.node2 '$question'"
+answers=$(curl --silent --fail --cookie "JSESSIONID=12345.node2" "$question" | sed 's/^./    &/')
+echo "$answers"
+expect '.*> route .*goes to .*, route node2.*' "it would go to node2"
 
 echo
 echo "What LogLevel lbmethod_sticky:debug tells of it:"
