@@ -33,6 +33,7 @@ def counted(server, balancer="mycluster"):
 
 def restart(server, configuration):
     """Restarts gracefully with another configuration, and waits until those who work by the old one are gone."""
+    wait_until(lambda: len(server.children()) >= server.processes, "all child processes are there")
     old = server.children()
     server.configure(configuration)
     server.graceful()
