@@ -606,8 +606,11 @@ WARNED_OF = {
         [met(host="example.com")]),
     "a balancer with one member more than that of its name on another port": (
         host(A, port=8001) + host(A, B, port=8002), [met()]),
-    "a directive for another method": (cluster(A, settings="lbmethod=byrequests", more="LBStickyHash off"),
-                                       [no_effect()]),
+    **{f"{directive.split()[0]} for another method": (
+        cluster(A, settings="lbmethod=byrequests", more=directive), [no_effect()]) for directive in (
+            "LBStickySession S", "LBStickyTable idle=1h", "LBStickyStore redis://127.0.0.1", "LBStickyCookie mine",
+            "LBStickyHash off", "LBStickyPlace busyness", "LBStickyLimit all=9", "LBStickySlowStart 1m",
+            "LBStickyDrain quiet=1m")},
     "a directive for the default method": (section(f"BalancerMember {A}", "LBStickySession S"), [no_effect()]),
     "a directive for a balancer of the main server that a virtual host passes to by another method": (
         cluster(A, more="LBStickyHash off")
