@@ -4,23 +4,11 @@
 #include <cmath>
 #include <type_traits>
 
-#include "core/hash64.hpp"
-
 namespace lbsticky {
 
 static_assert(std::is_standard_layout_v<Activity> && std::is_trivially_destructible_v<Activity>);
 static_assert(Activity::Cell::is_always_lock_free && std::atomic<std::uint64_t>::is_always_lock_free,
               "processes cannot share an atomic with a lock");
-
-std::uint64_t Activity::owner_of(std::string_view url) noexcept {
-    return hash64(url);
-}
-
-bool Activity::claim(std::string_view url) noexcept {
-    const std::uint64_t owner = owner_of(url);
-    std::uint64_t found = 0;
-    return owner_.compare_exchange_strong(found, owner, std::memory_order_relaxed) || found == owner;
-}
 
 std::uint32_t Activity::sessions(std::uint32_t now) const noexcept {
     constexpr double most = 1e9;  // where a sketch is full, its estimate is infinite

@@ -5,10 +5,10 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <string_view>
 
 #include "core/distinct_count.hpp"
 #include "core/lifecycle.hpp"
+#include "core/owner.hpp"
 #include "core/probe.hpp"
 #include "core/slow_start.hpp"
 
@@ -34,12 +34,9 @@ public:
         return sizeof(Activity) + ((1 + columns) * sizeof(Cell) + line - 1) / line * line;
     }
 
-    // Gives it to the worker with that URL. False if it is another worker's.
-    bool claim(std::string_view url) noexcept;
-
-    // Whose it is: a number made of the worker's URL; 0: nobody's.
-    std::uint64_t owner() const noexcept { return owner_.load(std::memory_order_relaxed); }
-    static std::uint64_t owner_of(std::string_view url) noexcept;
+    // The worker whose it is.
+    Owner& owner() noexcept { return owner_; }
+    const Owner& owner() const noexcept { return owner_; }
 
     // Where the process with that column counts the requests that the worker is serving: one up, one down.
     Cell& cell(std::uint16_t column) noexcept {
@@ -102,7 +99,7 @@ private:
     Cell* cells() noexcept { return &columns_used() + 1; }
     const Cell* cells() const noexcept { return &columns_used() + 1; }
 
-    std::atomic<std::uint64_t> owner_;
+    Owner owner_;
     std::atomic<std::uint64_t> last_sticky_;
     std::atomic<std::uint64_t> estimated_;  // the second of the estimate in the upper half, sessions in the lower
     Lifecycle life_;

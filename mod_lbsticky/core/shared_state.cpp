@@ -2,8 +2,6 @@
 
 #include <type_traits>
 
-#include "core/hash64.hpp"
-
 namespace lbsticky {
 
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free, "processes cannot share an atomic with a lock");
@@ -17,16 +15,6 @@ void add_to(std::atomic<std::uint64_t>& to, const std::atomic<std::uint64_t>& fr
 }
 
 }  // namespace
-
-std::uint64_t WorkerTally::owner_of(std::string_view url) noexcept {
-    return hash64(url);
-}
-
-bool WorkerTally::claim(std::string_view url) noexcept {
-    const std::uint64_t owner = owner_of(url);
-    std::uint64_t found = 0;
-    return owner_.compare_exchange_strong(found, owner, std::memory_order_relaxed) || found == owner;
-}
 
 void WorkerTally::add(const WorkerTally& other) noexcept {
     for (std::size_t i = 0; i < served_affinities; ++i) add_to(requests[i], other.requests[i]);

@@ -6,16 +6,16 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <string_view>
 
 #include "core/affinity.hpp"
+#include "core/owner.hpp"
 
 namespace lbsticky {
 
 // What is counted about one worker of a balancer. It has cache lines of its own, so that counting for one never waits
 // for another. Anyone may count at any time. Memory of zeros is a fresh one.
 struct alignas(64) WorkerTally {
-    std::atomic<std::uint64_t> owner_;  // a number made of the worker's URL; 0: nobody's
+    Owner owner_;
     std::array<std::atomic<std::uint64_t>, served_affinities> requests;  // that it was chosen for, by affinity
     std::atomic<std::uint64_t> moved_away;  // requests that wanted it and could not have it
 
@@ -25,12 +25,8 @@ struct alignas(64) WorkerTally {
     std::atomic<std::uint64_t> fresh_before;
     std::atomic<std::uint64_t> all_fresh_before;
 
-    // Gives it to the worker with that URL, for good. False if it is another worker's.
-    bool claim(std::string_view url) noexcept;
-
-    // Whose it is; 0: nobody's.
-    std::uint64_t owner() const noexcept { return owner_.load(std::memory_order_relaxed); }
-    static std::uint64_t owner_of(std::string_view url) noexcept;
+    // The worker whose it is.
+    Owner& owner() noexcept { return owner_; }
 
     // Not for `refused`.
     std::atomic<std::uint64_t>& of(Affinity affinity) noexcept { return requests[static_cast<std::size_t>(affinity)]; }

@@ -57,10 +57,7 @@ struct Balancer {
     bool is_intact() const noexcept { return shared.intact(); }
 
     // What is counted about one of its workers; null where there is no memory.
-    WorkerTally* tally_of(const proxy_worker& worker) const noexcept {
-        const auto slot = static_cast<std::size_t>(worker.s->index);
-        return slot < tallies.size() ? tallies[slot] : nullptr;
-    }
+    WorkerTally* tally_of(const proxy_worker& worker) const noexcept { return lbsticky::tally_of(worker, tallies); }
 
     // The names of the session id in requests: those of LBStickySession, else the one that stickysession= has now (it
     // can be changed in balancer-manager). Valid as long as `from_stickysession` and the balancer.

@@ -134,7 +134,7 @@ Roster& LiveRoster::read_again(server_rec* server) {
         holds_until_ = INT64_MAX;
         for (std::size_t i = 0; i < workers.size(); ++i) {
             const auto slot = static_cast<std::size_t>(workers[i]->s->index);
-            if (slot < tallies_.size() && tallies_[slot]) tallies_[slot]->claim(url_of(*workers[i]->s));
+            if (WorkerTally* tally = tally_of(*workers[i], tallies_)) tally->owner().claim(url_of(*workers[i]->s));
             Activity* activity = activity_of(slot, url_of(*workers[i]->s));
             statuses.push_back(status_of(*workers[i], activity));
             readings.push_back(reading_of(*workers[i], statuses.back()));
@@ -191,8 +191,7 @@ void LiveRoster::count_shares_anew() const noexcept {
     std::optional<std::uint64_t> all_fresh;  // added up if somebody needs it
     for (std::size_t i = 0; i < workers_.size(); ++i) {
         const Activity* activity = roster_->workers()[i].activity;
-        const auto slot = static_cast<std::size_t>(workers_[i]->s->index);
-        WorkerTally* tally = slot < tallies_.size() ? tallies_[slot] : nullptr;
+        WorkerTally* tally = tally_of(*workers_[i], tallies_);
         if (!activity || !tally) continue;
         const Milliseconds since = activity->life().since();
         if (tally->since.load(std::memory_order_relaxed) == since) continue;
@@ -219,10 +218,11 @@ bool LiveRoster::is_of_age(const Worker& reading, Milliseconds now) const noexce
 }
 
 Activity* LiveRoster::activity_of(std::size_t slot, std::string_view url) const noexcept {
-    if (slot < activities_.size() && activities_[slot] && activities_[slot]->claim(url)) return activities_[slot];
+    if (slot < activities_.size() && activities_[slot] && activities_[slot]->owner().claim(url))
+        return activities_[slot];
     // Copies of a balancer may have given the slot to a worker each: all processes look for another in the same order.
     for (std::size_t i = activities_.size(); i-- > 0;)
-        if (activities_[i] && activities_[i]->claim(url)) return activities_[i];
+        if (activities_[i] && activities_[i]->owner().claim(url)) return activities_[i];
     return nullptr;
 }
 

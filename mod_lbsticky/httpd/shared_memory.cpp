@@ -193,14 +193,14 @@ std::vector<Kept*> kept_for(const proxy_balancer& balancer, std::span<Kept* cons
     std::vector<Kept*> free;
     for (Kept* kept : before) {
         if (!kept) continue;
-        if (kept->owner() == 0)
+        if (kept->owner().number() == 0)
             free.push_back(kept);
         else
-            by_owner.emplace(kept->owner(), kept);
+            by_owner.emplace(kept->owner().number(), kept);
     }
     std::vector<Kept*> found(slots_of(balancer));
     for_each_worker(balancer, [&](std::size_t slot, std::string_view url) {
-        if (const auto known = by_owner.extract(Kept::owner_of(url))) found[slot] = known.mapped();
+        if (const auto known = by_owner.extract(Owner::number_of(url))) found[slot] = known.mapped();
     });
     for (Kept*& kept : found) {
         if (kept || free.empty()) continue;
@@ -346,7 +346,7 @@ std::vector<SharedMemory> shared_memory_for(std::span<const NewBalancer> balance
             continue;
         }
         for_each_worker(*plan.balancer, [&plan](std::size_t slot, std::string_view url) {
-            if (plan.tallies[slot]) plan.tallies[slot]->claim(url);
+            if (plan.tallies[slot]) plan.tallies[slot]->owner().claim(url);
         });
         const char* name = plan.balancer->s->sname;
         const bool is_copy = !kept.insert(plan.shared).second;

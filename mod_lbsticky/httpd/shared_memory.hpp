@@ -41,6 +41,12 @@ struct SharedMemory {
     const HashKeys* keys;
 };
 
+// What is counted about a worker, of these tallies; null where there is no memory.
+inline WorkerTally* tally_of(const proxy_worker& worker, std::span<WorkerTally* const> tallies) noexcept {
+    const auto slot = static_cast<std::size_t>(worker.s->index);
+    return slot < tallies.size() ? tallies[slot] : nullptr;
+}
+
 // The shared memory of all balancers of a new configuration, in their order. Each has the state that it had before a
 // graceful restart, so that both generations of children use the same. A worker's tally and activity stay with it as
 // long as the balancer has a worker of that URL, whatever slot it has; learned sessions stay as long as the balancer

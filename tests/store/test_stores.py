@@ -73,7 +73,7 @@ def test_a_miss_is_forgotten_after_some_seconds(kind, start, drive):
 ])
 def test_redis_lets_in_who_knows_the_password(start, drive, credentials, options):
     store = start("redis", *options)
-    driver = drive(f"redis://{credentials}@127.0.0.1:{store.port}", "timeout=1s")
+    driver = drive(f"redis://{credentials}@127.0.0.1:{store.port}")
     driver.put("key", "value")
     assert driver.look("key") == "value"
 
@@ -93,7 +93,7 @@ def test_a_user_of_redis_needs_no_more_than_get_and_set_of_its_prefix(start, dri
 
 def test_redis_database_is_the_one_of_the_address(start, drive):
     store = start("redis", "--requirepass", "secret")
-    driver = drive(f"redis://:secret@127.0.0.1:{store.port}/7", "timeout=1s")
+    driver = drive(f"redis://:secret@127.0.0.1:{store.port}/7")
     driver.put("key", "value")
     assert driver.look("key") == "value"
     assert store.keys("AUTH secret", "SELECT 7") == 1
@@ -121,7 +121,7 @@ def test_a_database_that_is_not_there_is_told(start, drive):
 
 def test_a_host_is_found_by_its_name(kind, start, drive):
     store = start(kind)
-    driver = drive(f"{kind}://localhost:{store.port}", "timeout=1s")
+    driver = drive(f"{kind}://localhost:{store.port}")
     driver.put("key", "value")
     assert driver.look("key") == "value"
 

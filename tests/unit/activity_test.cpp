@@ -30,7 +30,7 @@ void see_sessions(Activity& activity, std::uint64_t first, std::uint64_t number,
 TEST_CASE("memory of zeros is a worker that does nothing and is nobody's", "[activity]") {
     const Activities memory(1, 100);
     Activity& activity = memory[0];
-    CHECK(activity.owner() == 0);
+    CHECK(activity.owner().number() == 0);
     CHECK(activity.in_flight() == 0);
     CHECK(activity.sessions(noon) == 0);
     CHECK(activity.sessions_and_placed(noon) == 0);
@@ -40,13 +40,13 @@ TEST_CASE("memory of zeros is a worker that does nothing and is nobody's", "[act
 TEST_CASE("an activity belongs to the first worker that claims it, for good", "[activity]") {
     const Activities memory(1);
     Activity& activity = memory[0];
-    CHECK(activity.claim("http://a"));
-    CHECK(activity.claim("http://a"));
-    CHECK_FALSE(activity.claim("http://b"));
-    CHECK_FALSE(activity.claim("http://a/"));
-    CHECK(activity.claim("http://a"));
-    CHECK(activity.owner() == Activity::owner_of("http://a"));
-    CHECK(activity.owner() != Activity::owner_of("http://b"));
+    CHECK(activity.owner().claim("http://a"));
+    CHECK(activity.owner().claim("http://a"));
+    CHECK_FALSE(activity.owner().claim("http://b"));
+    CHECK_FALSE(activity.owner().claim("http://a/"));
+    CHECK(activity.owner().claim("http://a"));
+    CHECK(activity.owner().number() == Owner::number_of("http://a"));
+    CHECK(activity.owner().number() != Owner::number_of("http://b"));
 }
 
 TEST_CASE("of processes that claim one activity for different workers, one gets it", "[activity]") {
@@ -54,7 +54,7 @@ TEST_CASE("of processes that claim one activity for different workers, one gets 
     const SharedMemory counter(sizeof(std::atomic<int>));
     auto& winners = *static_cast<std::atomic<int>*>(counter.address());
     REQUIRE(in_processes(8, [&](int number) {
-        if (memory[0].claim("http://" + std::to_string(number))) ++winners;
+        if (memory[0].owner().claim("http://" + std::to_string(number))) ++winners;
     }));
     CHECK(winners == 1);
 }
@@ -152,10 +152,10 @@ TEST_CASE("what one worker does is not counted for another", "[activity]") {
     for (std::uint16_t column = 0; column < 31; ++column) memory[1].cell(column) = UINT16_MAX;
     see_sessions(memory[1], 0, 5000, noon);
     memory[1].last_sticky() = UINT64_MAX;
-    memory[1].claim("http://b");
+    memory[1].owner().claim("http://b");
     for (const std::size_t i : {0U, 2U}) {
         CAPTURE(i);
-        CHECK(memory[i].owner() == 0);
+        CHECK(memory[i].owner().number() == 0);
         CHECK(memory[i].in_flight() == 0);
         CHECK(memory[i].sessions(noon) == 0);
         CHECK(memory[i].last_sticky() == 0);

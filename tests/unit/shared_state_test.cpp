@@ -51,7 +51,7 @@ TEST_CASE("a new state has counted nothing", "[shared_state]") {
     CHECK(state->refused() == 0);
     CHECK(state.totals() == std::vector<std::uint64_t>(affinities, 0));
     for (std::size_t worker = 0; worker < 3; ++worker) {
-        CHECK(state.tally(worker).owner() == 0);
+        CHECK(state.tally(worker).owner().number() == 0);
         for (const Affinity affinity : all_affinities) CHECK(state.count_of(worker, affinity) == 0);
     }
 }
@@ -86,11 +86,11 @@ TEST_CASE("what every request writes lies on a cache line of its own", "[shared_
 
 TEST_CASE("a tally belongs to the first worker that claims it, for good", "[shared_state]") {
     const State state(1);
-    CHECK(state.tally(0).claim("http://a"));
-    CHECK(state.tally(0).claim("http://a"));
-    CHECK_FALSE(state.tally(0).claim("http://b"));
-    CHECK(state.tally(0).claim("http://a"));
-    CHECK(state.tally(0).owner() == WorkerTally::owner_of("http://a"));
+    CHECK(state.tally(0).owner().claim("http://a"));
+    CHECK(state.tally(0).owner().claim("http://a"));
+    CHECK_FALSE(state.tally(0).owner().claim("http://b"));
+    CHECK(state.tally(0).owner().claim("http://a"));
+    CHECK(state.tally(0).owner().number() == Owner::number_of("http://a"));
 }
 
 TEST_CASE("totals are the sums over all workers, and have those that are gone and what was refused", "[shared_state]") {
@@ -198,7 +198,7 @@ TEST_CASE("of processes that claim one tally for different workers, one gets it"
     const SharedMemory memory(sizeof(std::atomic<int>));
     auto& winners = *static_cast<std::atomic<int>*>(memory.address());
     REQUIRE(in_processes(8, [&](int number) {
-        if (state.tally(0).claim("http://" + std::to_string(number))) ++winners;
+        if (state.tally(0).owner().claim("http://" + std::to_string(number))) ++winners;
     }));
     CHECK(winners == 1);
 }
