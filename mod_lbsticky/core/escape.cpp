@@ -92,6 +92,10 @@ std::string escape_json(std::string_view text) {
     return escaped;
 }
 
+std::string json_string(std::string_view text) {
+    return "\"" + escape_json(text) + "\"";
+}
+
 std::string escape_label(std::string_view text) {
     std::string escaped;
     while (!text.empty()) {

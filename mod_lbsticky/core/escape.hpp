@@ -15,6 +15,9 @@ std::string escape_markup(std::string_view text);
 // For strings in JSON (RFC 8259), without the quotes.
 std::string escape_json(std::string_view text);
 
+// The same with the quotes.
+std::string json_string(std::string_view text);
+
 // For label values in Prometheus' text format and OpenMetrics, without the quotes.
 std::string escape_label(std::string_view text);
 

@@ -18,7 +18,7 @@ std::string ability_of(std::size_t index, const Roster& roster, const Rules& rul
     const bool is_tried = worker.activity && worker.activity->probe().is_under_way();
     if (worker.in_error && is_tried) return "in error, another request tries it";
     const Standing standing = standing_of(worker);
-    std::string text(standing_words[static_cast<std::size_t>(standing)]);
+    std::string text(word_for(standing));
     if (standing == Standing::draining)
         text += worker.is_drain_over ? ", its deadline is over" : ", serves its own sessions";
     if (!worker.usable || !is_full(worker, rules.limits.all)) return text;
@@ -27,8 +27,8 @@ std::string ability_of(std::size_t index, const Roster& roster, const Rules& rul
 
 class Steps {
 public:
-    Steps(const Claims& claims, const Rules& rules, const Roster& roster, const Choice& choice)
-        : claims_(claims), rules_(rules), roster_(roster), choice_(choice) {}
+    Steps(const Claims& claims, const Rules& rules, const Roster& roster, const Choice& choice, bool has_store)
+        : claims_(claims), rules_(rules), roster_(roster), choice_(choice), has_store_(has_store) {}
 
     std::vector<Explanation::Step> take() {
         // In the order of the table, to the line that decides.
@@ -125,7 +125,8 @@ private:
         else if (claims_.learned)
             text = "learned from a member that is there no more";
         else if (claims_.from && is_learned(*claims_.from))
-            text = "the session id has not been learned";
+            text = std::string("the session id has not been learned") +
+                   (has_store_ && !choice_.named() ? "; a request would ask the store" : "");
         add(Affinity::learned, text, is(Affinity::learned));
     }
 
@@ -198,13 +199,10 @@ private:
     const Rules& rules_;
     const Roster& roster_;
     const Choice& choice_;
+    const bool has_store_;
     std::vector<Explanation::Step> steps_;
     bool decided_ = false;
 };
-
-std::string quoted(std::string_view text) {
-    return "\"" + escape_json(text) + "\"";
-}
 
 // A line for a terminal, in ASCII: what clients have written into it neither begins another one nor moves the cursor.
 std::string line(std::string_view mark, std::string_view word, std::string_view text) {
@@ -220,8 +218,8 @@ std::string line(std::string_view mark, std::string_view word, std::string_view 
 }  // namespace
 
 std::vector<Explanation::Step> steps_of(const Claims& claims, const Rules& rules, const Roster& roster,
-                                        const Choice& choice) {
-    return Steps(claims, rules, roster, choice).take();
+                                        const Choice& choice, bool has_store) {
+    return Steps(claims, rules, roster, choice, has_store).take();
 }
 
 std::string explanation_text(const Explanation& explanation) {
@@ -236,21 +234,21 @@ std::string explanation_text(const Explanation& explanation) {
 }
 
 std::string explanation_json(const Explanation& explanation) {
-    std::string text = "{\"balancer\": " + quoted(explanation.balancer) +
-                       ",\n \"affinity\": " + quoted(word_for(explanation.affinity)) +
-                       ", \"member\": " + (explanation.member.empty() ? "null" : quoted(explanation.member)) +
-                       ", \"route\": " + quoted(explanation.route) + ",\n \"steps\": [";
+    std::string text = "{\"balancer\": " + json_string(explanation.balancer) +
+                       ",\n \"affinity\": " + json_string(word_for(explanation.affinity)) +
+                       ", \"member\": " + (explanation.member.empty() ? "null" : json_string(explanation.member)) +
+                       ", \"route\": " + json_string(explanation.route) + ",\n \"steps\": [";
     bool first = true;
     for (const Explanation::Step& step : explanation.steps) {
         text.append(first ? "\n" : ",\n")
-            .append("  {\"line\": " + quoted(step.word) + ", \"text\": " + quoted(step.text) +
+            .append("  {\"line\": " + json_string(step.word) + ", \"text\": " + json_string(step.text) +
                     ", \"decides\": " + (step.decides ? "true" : "false") + "}");
         first = false;
     }
     text += "],\n \"given\": [";
     first = true;
     for (const std::string& given : explanation.given) {
-        text.append(first ? "" : ", ").append(quoted(given));
+        text.append(first ? "" : ", ").append(json_string(given));
         first = false;
     }
     return text + "]}\n";

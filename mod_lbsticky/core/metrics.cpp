@@ -235,24 +235,20 @@ std::string exposition(std::span<const BalancerReport> balancers, std::string_vi
     return out.take();
 }
 
-// A JSON string.
-std::string quoted(std::string_view text) {
-    return "\"" + escape_json(text) + "\"";
-}
-
 std::string json_of(const Counts& counts) {
     std::string text = "\"requests\": {";
     for (std::size_t i = 0; i < served_affinities; ++i)
-        text += (i ? ", " : "") + quoted(word_of(i)) + ": " + std::to_string(counts.requests[i]);
+        text += (i ? ", " : "") + json_string(word_of(i)) + ": " + std::to_string(counts.requests[i]);
     return text + "}, \"moved_away\": " + std::to_string(counts.moved_away);
 }
 
 std::string json_of(const BalancerReport& balancer, const WorkerReport& worker) {
-    std::string text = "{\"url\": " + quoted(worker.url) + ", \"route\": " + quoted(worker.route) + ", \"status\": [";
+    std::string text =
+        "{\"url\": " + json_string(worker.url) + ", \"route\": " + json_string(worker.route) + ", \"status\": [";
     bool first = true;
     for (const auto& [word, flag] : status_words) {
         if (!(worker.status.*flag)) continue;
-        text += (first ? "" : ", ") + quoted(word);
+        text += (first ? "" : ", ") + json_string(word);
         first = false;
     }
     text += "], \"weight_ratio\": " + ratio(worker.weight(), balancer.weights) +
@@ -266,10 +262,10 @@ std::string json_of(const BalancerReport& balancer, const WorkerReport& worker) 
 }
 
 std::string json_of(const StoreReport& store) {
-    std::string text =
-        "{\"address\": " + quoted(store.address) + ", \"state\": " + quoted(store.state) + ", \"look_ups\": {";
+    std::string text = "{\"address\": " + json_string(store.address) + ", \"state\": " + json_string(store.state) +
+                       ", \"look_ups\": {";
     for (std::size_t i = 0; i < look_up_words.size(); ++i)
-        text += (i ? ", " : "") + quoted(look_up_words[i]) + ": " + std::to_string(store.look_ups[i]);
+        text += (i ? ", " : "") + json_string(look_up_words[i]) + ": " + std::to_string(store.look_ups[i]);
     return text + "}, \"stored\": " + std::to_string(store.stored) + ", \"dropped\": " + std::to_string(store.dropped) +
            ", \"failures\": " + std::to_string(store.failures) + "}";
 }
@@ -282,20 +278,22 @@ std::string json_of(const LearnedReport& learned) {
 }
 
 std::string json_of(const BalancerReport& balancer) {
-    std::string text = "  {\n    \"name\": " + quoted(balancer.name) + ",\n    \"server\": " + quoted(balancer.server);
+    std::string text =
+        "  {\n    \"name\": " + json_string(balancer.name) + ",\n    \"server\": " + json_string(balancer.server);
     text += ",\n    \"sessions\": [";
-    for (std::size_t i = 0; i < balancer.sessions.size(); ++i) text += (i ? ", " : "") + quoted(balancer.sessions[i]);
+    for (std::size_t i = 0; i < balancer.sessions.size(); ++i)
+        text += (i ? ", " : "") + json_string(balancer.sessions[i]);
     text += std::string("],\n    \"hash\": ") + (balancer.hash ? "true" : "false");
-    text += ",\n    \"place\": " + quoted(word_for(balancer.placement));
+    text += ",\n    \"place\": " + json_string(word_for(balancer.placement));
     text += ",\n    \"limits\": {\"new\": " + std::to_string(balancer.limits.fresh) +
             ", \"all\": " + std::to_string(balancer.limits.all) + "}";
     text += ",\n    \"cookie\": ";
     if (balancer.cookie.empty())
         text += "null";
     else
-        text += "{\"name\": " + quoted(balancer.cookie) +
+        text += "{\"name\": " + json_string(balancer.cookie) +
                 ", \"given\": " + (balancer.cookie_where_needed ? "\"auto\"" : "\"always\"") +
-                ", \"attributes\": " + quoted(balancer.cookie_attributes) +
+                ", \"attributes\": " + json_string(balancer.cookie_attributes) +
                 ", \"secret\": " + (balancer.has_secret ? "true" : "false") + "}";
     text += ",\n    \"refused\": " + std::to_string(balancer.refused);
     text += ",\n    \"cookies_issued\": " + std::to_string(balancer.cookies_issued);
@@ -312,7 +310,7 @@ std::string json_of(const BalancerReport& balancer) {
 }
 
 std::string json(std::span<const BalancerReport> balancers, std::string_view version) {
-    std::string text = "{\"version\": " + quoted(version) + ", \"balancers\": [";
+    std::string text = "{\"version\": " + json_string(version) + ", \"balancers\": [";
     for (std::size_t i = 0; i < balancers.size(); ++i) text += (i ? ",\n" : "\n") + json_of(balancers[i]);
     return text + (balancers.empty() ? "]}\n" : "\n]}\n");
 }

@@ -12,7 +12,7 @@ class Phrase {
 public:
     bool empty() const noexcept { return text_.empty(); }
     void say(std::string_view words) { text_.append(text_.empty() ? "" : ", ").append(words); }
-    void say(Standing word) { say(standing_words[static_cast<std::size_t>(word)]); }
+    void say(Standing word) { say(word_for(word)); }
     void add(std::string_view words) { text_ += words; }
     std::string take() { return std::move(text_); }
 

@@ -34,6 +34,10 @@ inline constexpr std::array<std::string_view, 12> standing_words{"in error",    
                                                                  "stopped",         "standby",
                                                                  "spare",           "usable"};
 
+constexpr std::string_view word_for(Standing standing) noexcept {
+    return standing_words[static_cast<std::size_t>(standing)];
+}
+
 Standing standing_of(const Status& status) noexcept;
 
 // "draining for 5 min, sessions are moved in 10 min". Throws std::bad_alloc.

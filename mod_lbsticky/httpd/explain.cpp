@@ -73,7 +73,7 @@ Explanation explain(Balancer& own, const request_rec& asking, const char* url) {
     SessionName from_stickysession;
     const Rules rules = rules_of(own, from_stickysession);
     Claims claims = claims_of(&r, rules, view(apr_table_getm(r.pool, r.headers_in, "Cookie")));
-    const bool is_known = !own.learned || !own.learned->recall(claims, false) || claims.learned;
+    if (own.learned) own.learned->recall(claims, false);
 
     Explanation explanation;
     explanation.balancer = own.httpds.s->name;
@@ -84,10 +84,7 @@ Explanation explain(Balancer& own, const request_rec& asking, const char* url) {
     decide(decision, own, claims, rules, {}, &r, &rehearsal);
     const Choice& choice = *rehearsal.choice;
     const Roster& roster = *rehearsal.roster;
-    explanation.steps = steps_of(claims, rules, roster, choice);
-    if (!is_known && own.learned->has_store())
-        for (Explanation::Step& step : explanation.steps)
-            if (step.word == word_for(Affinity::learned)) step.text += "; a request would ask the store";
+    explanation.steps = steps_of(claims, rules, roster, choice, own.learned && own.learned->has_store());
     explanation.affinity = choice.affinity;
     if (choice.worker) {
         explanation.member = masked_url(roster.workers()[*choice.worker].url);

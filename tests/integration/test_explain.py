@@ -158,7 +158,8 @@ def test_what_may_help_where_nobody_can_serve(httpd, backends):
 
 def test_a_list_of_members_that_share_a_route(httpd, backends):
     one, two = backends(2)
-    server = httpd(site([f"{one.url} route=twin status=+D", f"{two.url} route=twin"]), expected=["have the same route=twin"])
+    server = httpd(site([f"{one.url} route=twin status=+D", f"{two.url} route=twin"]),
+                   expected=["have the same route=twin"])
     lines = server.curl("/lbsticky-status?explain=mycluster", cookie=f"JSESSIONID={ID}.twin").body.split("\n")
     assert lines[1] == f"> route     JSESSIONID=0123...(21), twin: {one.url} (disabled), {two.url} (usable)"
 
@@ -216,6 +217,10 @@ def test_a_store_is_not_asked_but_spoken_of(httpd, backends):
                                                        "LBStickyStore redis://127.0.0.1:1"))
     assert told(server, cookie=f"JSESSIONID={ID}")[2] == (
         "  learned   the session id has not been learned; a request would ask the store")
+    # Who names a member does not need it, not even where that one cannot serve.
+    server.manager("mycluster", server.report()["workers"][0]["url"], w_status_D="1")
+    assert told(server, cookie=f"JSESSIONID={ID}; lbsticky_mycluster=.node1")[2] == (
+        "  learned   the session id has not been learned")
     assert server.report()["learned"]["store"]["failures"] == 0
 
 
@@ -319,7 +324,8 @@ def test_a_virtual_host_is_asked_about_its_own_balancers_and_the_main_servers(ht
         return f'<Proxy "balancer://{name}">\nBalancerMember {url} route=x\nProxySet lbmethod=sticky\n</Proxy>\n'
 
     server = httpd(STATUS + balancer("shared", three) + balancer("mycluster", one) +
-                   host(balancer("own", two), STATUS, PASS, name="one.example") + host(STATUS, PASS, name="two.example"))
+                   host(balancer("own", two), STATUS, PASS, name="one.example")
+                   + host(STATUS, PASS, name="two.example"))
 
     def member(name, at):
         answer = asked(server, f"explain={name}&format=json", "--header", f"Host: {at}")
