@@ -39,7 +39,7 @@ for preset in ci asan tsan fuzz; do build "$preset"; done
 suite source tests/source
 for preset in ci asan tsan; do unit "$preset"; done
 suite fuzz tests/fuzz
-for preset in ci asan tsan; do LBSTICKY_BUILD=$PWD/build/$preset suite "store-$preset" tests/store -n 6; done
+for preset in ci asan tsan; do LBSTICKY_BUILD=$PWD/build/$preset suite "store-$preset" tests/store -n 3; done
 
 # Every MPM; one of them with the module under the address and undefined-behaviour sanitizers.
 export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1

@@ -500,7 +500,7 @@ def work(servers, until, at_least=0.8):
     return [sorted(of_server) for of_server in took]
 
 
-def costs_no_time(attempt, times=5):
+def costs_no_time(attempt, times=3):
     """No request takes longer with a store at fault than without, but for the timeout and what is allowed. On a machine
     that is busy any single one may, by chance, so that this is said of 19 in 20, and of all of them that none waits for
     a store that takes seconds; and it may be asked again. attempt() returns what work() does, without and with."""
