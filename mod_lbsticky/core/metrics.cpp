@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "core/escape.hpp"
+#include "core/figures.hpp"
 
 namespace lbsticky {
 namespace {
@@ -14,6 +15,10 @@ std::string ratio(std::uint64_t part, std::uint64_t whole) {
     const double value = whole == 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(whole);
     return {text.data(),
             std::to_chars(text.data(), text.data() + text.size(), value, std::chars_format::general, 6).ptr};
+}
+
+std::string number_or(std::string_view none, std::optional<std::uint64_t> number) {
+    return number ? std::to_string(*number) : std::string(none);
 }
 
 std::string word_of(std::size_t affinity) {
@@ -163,22 +168,10 @@ std::string exposition(std::span<const BalancerReport> balancers, std::string_vi
     out.each_counts([&](const std::string& labels, const Counts& counts) {
         out.sample(labels, std::to_string(counts.moved_away));
     });
-    out.family("lbsticky_refused_total", "counter",
-               "Requests that were answered 503 rather than sent to another worker.");
-    out.each_balancer([](const BalancerReport& balancer) { return balancer.refused; });
-    out.family("lbsticky_cookies_issued_total", "counter", "Cookies of the balancer's own that clients were given.");
-    out.each_balancer([](const BalancerReport& balancer) { return balancer.cookies_issued; });
-    out.family("lbsticky_cookies_unknown_total", "counter",
-               "Requests with a cookie of the balancer's own that names no worker: unknown or forged.");
-    out.each_balancer([](const BalancerReport& balancer) { return balancer.cookies_unknown; });
-    out.family("lbsticky_cookies_outdated_total", "counter",
-               "Requests with a cookie of the balancer's own that was signed with another than the first secret.");
-    out.each_balancer([](const BalancerReport& balancer) { return balancer.cookies_outdated; });
-    out.family("lbsticky_ids_too_long_total", "counter",
-               "Session ids that no route was appended to, because they would have passed 4,096 bytes.");
-    out.each_balancer([](const BalancerReport& balancer) { return balancer.ids_too_long; });
-    out.family("lbsticky_unknown_routes_total", "counter", "Requests whose session id carries no route of a worker.");
-    out.each_balancer([](const BalancerReport& balancer) { return balancer.unknown_routes; });
+    for (const BalancerCount& count : balancer_counts) {
+        out.family("lbsticky_" + std::string(count.name) + "_total", "counter", count.help);
+        out.each_balancer([&](const BalancerReport& balancer) { return balancer.*count.number; });
+    }
 
     learned(out, balancers);
 
@@ -191,38 +184,12 @@ std::string exposition(std::span<const BalancerReport> balancers, std::string_vi
     out.each_worker([&](const std::string& labels, const BalancerReport&, const WorkerReport& worker) {
         out.sample(labels, ratio(worker.fresh, worker.all_fresh));
     });
-    out.family("lbsticky_status_age_seconds", "gauge",
-               "Time since a worker came into service or went out of it, or began to drain; +Inf if it never has.");
-    out.each_worker([&](const std::string& labels, const BalancerReport&, const WorkerReport& worker) {
-        out.sample(labels, worker.status_age ? std::to_string(*worker.status_age) : "+Inf");
-    });
-    out.family("lbsticky_in_flight", "gauge", "Requests that a worker is serving now, in all child processes.");
-    out.each_worker([&](const std::string& labels, const BalancerReport&, const WorkerReport& worker) {
-        out.sample(labels, std::to_string(worker.in_flight));
-    });
-    out.family("lbsticky_sessions", "gauge",
-               "Sessions that a worker served in the last ten to fifteen minutes, estimated.");
-    out.each_worker([&](const std::string& labels, const BalancerReport&, const WorkerReport& worker) {
-        out.sample(labels, std::to_string(worker.sessions));
-    });
-    out.family("lbsticky_last_sticky_request_age_seconds", "gauge",
-               "Time since the last request of a session that belongs to the worker; +Inf if there was none.");
-    out.each_worker([&](const std::string& labels, const BalancerReport&, const WorkerReport& worker) {
-        out.sample(labels, worker.sticky_age ? std::to_string(*worker.sticky_age) : "+Inf");
-    });
-    out.family("lbsticky_draining_seconds", "gauge", "Time since a worker began to drain; 0 if it is not draining.");
-    out.each_worker([&](const std::string& labels, const BalancerReport&, const WorkerReport& worker) {
-        out.sample(labels, std::to_string(worker.draining_age.value_or(0)));
-    });
-    out.family("lbsticky_drain_deadline_seconds", "gauge",
-               "Time until the sessions of a worker are moved that is draining; +Inf if they are not to be.");
-    out.each_worker([&](const std::string& labels, const BalancerReport&, const WorkerReport& worker) {
-        out.sample(labels, worker.deadline_left ? std::to_string(*worker.deadline_left) : "+Inf");
-    });
-    out.family("lbsticky_worker_busy", "gauge", "Requests that a worker is serving now, as mod_proxy counts them.");
-    out.each_worker([&](const std::string& labels, const BalancerReport&, const WorkerReport& worker) {
-        out.sample(labels, std::to_string(worker.busy));
-    });
+    for (const WorkerFigure& figure : worker_figures) {
+        out.family("lbsticky_" + std::string(figure.metric), "gauge", figure.help);
+        out.each_worker([&](const std::string& labels, const BalancerReport&, const WorkerReport& worker) {
+            out.sample(labels, number_or(figure.none, figure.number(worker)));
+        });
+    }
     out.family("lbsticky_worker_status", "gauge", "Whether a status flag of a worker is set.");
     out.each_worker([&](const std::string& labels, const BalancerReport&, const WorkerReport& worker) {
         for (const auto& [word, flag] : status_words)
@@ -252,13 +219,10 @@ std::string json_of(const BalancerReport& balancer, const WorkerReport& worker) 
         first = false;
     }
     text += "], \"weight_ratio\": " + ratio(worker.weight(), balancer.weights) +
-            ", \"new_sessions_ratio\": " + ratio(worker.fresh, worker.all_fresh) + ", " + json_of(worker.counts) +
-            ", \"busy\": " + std::to_string(worker.busy) + ", \"in_flight\": " + std::to_string(worker.in_flight) +
-            ", \"sessions\": " + std::to_string(worker.sessions) + ", \"last_sticky_request_age_seconds\": ";
-    const auto or_null = [](const auto& age) { return age ? std::to_string(*age) : "null"; };
-    return text + or_null(worker.sticky_age) + ", \"status_age_seconds\": " + or_null(worker.status_age) +
-           ", \"draining_seconds\": " + or_null(worker.draining_age) +
-           ", \"drain_deadline_seconds\": " + or_null(worker.deadline_left) + "}";
+            ", \"new_sessions_ratio\": " + ratio(worker.fresh, worker.all_fresh) + ", " + json_of(worker.counts);
+    for (const WorkerFigure& figure : worker_figures)
+        text += ", " + json_string(figure.name) + ": " + number_or("null", figure.number(worker));
+    return text + "}";
 }
 
 std::string json_of(const StoreReport& store) {
@@ -295,12 +259,8 @@ std::string json_of(const BalancerReport& balancer) {
                 ", \"given\": " + (balancer.cookie_where_needed ? "\"auto\"" : "\"always\"") +
                 ", \"attributes\": " + json_string(balancer.cookie_attributes) +
                 ", \"secret\": " + (balancer.has_secret ? "true" : "false") + "}";
-    text += ",\n    \"refused\": " + std::to_string(balancer.refused);
-    text += ",\n    \"cookies_issued\": " + std::to_string(balancer.cookies_issued);
-    text += ",\n    \"cookies_unknown\": " + std::to_string(balancer.cookies_unknown);
-    text += ",\n    \"cookies_outdated\": " + std::to_string(balancer.cookies_outdated);
-    text += ",\n    \"ids_too_long\": " + std::to_string(balancer.ids_too_long);
-    text += ",\n    \"unknown_routes\": " + std::to_string(balancer.unknown_routes);
+    for (const BalancerCount& count : balancer_counts)
+        text += ",\n    " + json_string(count.name) + ": " + std::to_string(balancer.*count.number);
     text += ",\n    \"learned\": " + (balancer.learned ? json_of(*balancer.learned) : "null");
     text += ",\n    \"gone\": {" + json_of(balancer.gone) + "}";
     text += ",\n    \"workers\": [";

@@ -7,25 +7,25 @@
 
 #include "core/duration.hpp"
 #include "core/escape.hpp"
+#include "core/figures.hpp"
 #include "core/standing.hpp"
 
 namespace lbsticky {
 namespace {
 
-using Words = std::vector<std::string_view>;
-
-// The columns of a table: `before`, one for each affinity, `behind`.
-Words with_affinities(Words before, const Words& behind) {
-    for (std::size_t i = 0; i < served_affinities; ++i) before.emplace_back(word_for(static_cast<Affinity>(i)));
-    before.insert(before.end(), behind.begin(), behind.end());
-    return before;
-}
-
-// Those of the panel's table: first what decisions need.
-Words panel_columns() {
-    return with_affinities({"Member", "Status", "In flight", "Sessions", "Share by weight", "Share of new sessions",
-                            "Last sticky request", "Moved away"},
-                           {"Route", "Cookie value"});
+// The columns of the panel's table: first what decisions need.
+std::vector<std::string_view> panel_columns() {
+    std::vector<std::string_view> columns{"Member",
+                                          "Status",
+                                          "In flight",
+                                          "Sessions",
+                                          "Share by weight",
+                                          "Share of new sessions",
+                                          "Last sticky request",
+                                          "Moved away"};
+    for (std::size_t i = 0; i < served_affinities; ++i) columns.emplace_back(word_for(static_cast<Affinity>(i)));
+    columns.insert(columns.end(), {"Route", "Cookie value"});
+    return columns;
 }
 
 // Tables look like those of the page around them. The heads of the columns and the sums below them stay in sight, for
@@ -66,7 +66,7 @@ constexpr std::string_view style_of_cards = R"(@media (max-width: 50em) {
 std::string style_sheet() {
     std::string text(style);
     text += style_of_cards;
-    const Words columns = panel_columns();
+    const std::vector<std::string_view> columns = panel_columns();
     for (std::size_t i = 1; i < columns.size(); ++i)
         text.append(" .lbsticky td:nth-child(" + std::to_string(i + 1) + ")::before { content: \"")
             .append(columns[i])
@@ -206,10 +206,6 @@ std::string learned_of(const LearnedReport& learned) {
            count(store.failures, "failures", ", ");
 }
 
-std::string full_name(const BalancerReport& balancer) {
-    return balancer.server.empty() ? balancer.name : balancer.name + " (" + balancer.server + ")";
-}
-
 std::string element(std::string_view name, std::string_view text) {
     return std::string("<httpd:").append(name) + ">" + escape_markup(text) + "</httpd:" + std::string(name) + ">";
 }
@@ -257,12 +253,7 @@ std::string panel_xml(const BalancerReport& balancer) {
         add(in_balancer, element("cookie_attributes", balancer.cookie_attributes));
         add(in_balancer, element("secret", balancer.has_secret ? "On" : "Off"));
     }
-    add(in_balancer, element("refused", balancer.refused));
-    add(in_balancer, element("cookies_issued", balancer.cookies_issued));
-    add(in_balancer, element("cookies_unknown", balancer.cookies_unknown));
-    add(in_balancer, element("cookies_outdated", balancer.cookies_outdated));
-    add(in_balancer, element("ids_too_long", balancer.ids_too_long));
-    add(in_balancer, element("unknown_routes", balancer.unknown_routes));
+    for (const BalancerCount& count : balancer_counts) add(in_balancer, element(count.name, balancer.*count.number));
     if (const auto& learned = balancer.learned) {
         add(in_balancer, element("table_sessions", learned->held));
         add(in_balancer, element("table_places", learned->places));
@@ -289,8 +280,6 @@ std::string panel_xml(const BalancerReport& balancer) {
         if (!balancer.has_secret) add(in_member, element("cookie_value", worker.cookie));
         add(in_member, element("wanted", percent(worker.weight(), balancer.weights)));
         add(in_member, element("new_sessions", percent(worker.fresh, worker.all_fresh)));
-        add(in_member, element("in_flight", worker.in_flight));
-        add(in_member, element("sessions", worker.sessions));
         for (std::size_t i = 0; i < served_affinities; ++i) {
             // Many members make a long page: what cannot be there is left out.
             if (static_cast<Affinity>(i) == Affinity::learned && !balancer.learned) continue;
@@ -298,95 +287,13 @@ std::string panel_xml(const BalancerReport& balancer) {
                                std::to_string(worker.counts.requests[i]) + "</httpd:requests>");
         }
         add(in_member, element("moved_away", worker.counts.moved_away));
-        if (worker.sticky_age) add(in_member, element("last_sticky_request_age", *worker.sticky_age));
-        if (worker.status_age) add(in_member, element("status_age", *worker.status_age));
-        if (worker.draining_age) add(in_member, element("draining_seconds", *worker.draining_age));
-        if (worker.deadline_left) add(in_member, element("drain_deadline_seconds", *worker.deadline_left));
+        for (const WorkerFigure& figure : worker_figures) {
+            const auto number = figure.number(worker);
+            if (number && !figure.xml.empty()) add(in_member, element(figure.xml, *number));
+        }
         add(in_balancer, "</httpd:member>");
     }
     return text + "\n      </httpd:sticky>";
-}
-
-std::string status_html(std::span<const BalancerReport> balancers) {
-    std::string text = "<hr />\n<h2>Session persistence (lbmethod sticky)</h2>\n<table border='0'><tr>";
-    const Words behind{"In flight",
-                       "Sessions",
-                       "Moved away",
-                       "Refused",
-                       "Cookies given",
-                       "Cookies not understood",
-                       "Cookies of older secrets",
-                       "Members",
-                       "Failing",
-                       "Draining",
-                       "Recovering",
-                       "Probing",
-                       "Drained",
-                       "Learned sessions"};
-    for (const auto column : with_affinities({"Balancer"}, behind)) text.append("<th>").append(column).append("</th>");
-    text += "</tr>\n";
-    for (const BalancerReport& balancer : balancers) {
-        text += "<tr><td>" + escape_markup(full_name(balancer)) + "</td>";
-        const auto cell = [&text](std::uint64_t number) { text += "<td>" + std::to_string(number) + "</td>"; };
-        for (const std::uint64_t requests : balancer.totals()) cell(requests);
-        cell(balancer.in_flight);
-        cell(balancer.alive);
-        cell(balancer.moved_away());
-        cell(balancer.refused);
-        cell(balancer.cookies_issued);
-        cell(balancer.cookies_unknown);
-        cell(balancer.cookies_outdated);
-        cell(balancer.workers.size());
-        cell(balancer.failing());
-        cell(balancer.members_that_are(&Status::draining));
-        cell(balancer.members_that_are(&Status::recovering));
-        cell(balancer.members_that_are(&Status::probing));
-        cell(balancer.members_that_are(&Status::drained));
-        cell(balancer.learned ? balancer.learned->held : 0);
-        text += "</tr>\n";
-    }
-    return text + "</table>\n";
-}
-
-std::string status_lines(std::span<const BalancerReport> balancers) {
-    std::string text;
-    for (std::size_t i = 0; i < balancers.size(); ++i) {
-        const BalancerReport& balancer = balancers[i];
-        const auto line = [&](std::string_view key, std::string_view value) {
-            text.append("StickyBalancer[" + std::to_string(i) + "]")
-                .append(key)
-                .append(": ")
-                .append(value)
-                .append("\n");
-        };
-        line("Name", escape_label(full_name(balancer)));
-        const auto totals = balancer.totals();
-        constexpr std::array<std::string_view, served_affinities> keys{"Cookie", "Route",    "Learned", "Hash",
-                                                                       "New",    "Failover", "Overload"};
-        for (std::size_t a = 0; a < served_affinities; ++a) line(keys[a], std::to_string(totals[a]));
-        line("InFlight", std::to_string(balancer.in_flight));
-        line("Sessions", std::to_string(balancer.alive));
-        line("MovedAway", std::to_string(balancer.moved_away()));
-        line("Refused", std::to_string(balancer.refused));
-        line("CookiesIssued", std::to_string(balancer.cookies_issued));
-        line("CookiesUnknown", std::to_string(balancer.cookies_unknown));
-        line("CookiesOutdated", std::to_string(balancer.cookies_outdated));
-        line("Members", std::to_string(balancer.workers.size()));
-        line("Failing", std::to_string(balancer.failing()));
-        line("Draining", std::to_string(balancer.members_that_are(&Status::draining)));
-        line("Recovering", std::to_string(balancer.members_that_are(&Status::recovering)));
-        line("Probing", std::to_string(balancer.members_that_are(&Status::probing)));
-        line("Drained", std::to_string(balancer.members_that_are(&Status::drained)));
-        if (!balancer.learned) continue;
-        line("LearnedSessions", std::to_string(balancer.learned->held));
-        line("LearnedEvicted", std::to_string(balancer.learned->evicted));
-        if (!balancer.learned->store) continue;
-        line("StoreState", balancer.learned->store->state);
-        line("StoreHits", std::to_string(balancer.learned->store->look_ups[0]));
-        line("StoreMisses", std::to_string(balancer.learned->store->look_ups[1]));
-        line("StoreFailures", std::to_string(balancer.learned->store->failures));
-    }
-    return text;
 }
 
 }  // namespace lbsticky

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "core/metrics.hpp"
-#include "core/panel.hpp"
+#include "core/status_page.hpp"
 #include "httpd/balancer.hpp"
 #include "httpd/explain.hpp"
 #include "httpd/guard.hpp"

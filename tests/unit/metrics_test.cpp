@@ -107,11 +107,11 @@ lbsticky_weight_ratio{balancer="shop",worker="http://10.0.0.3:8080"} 0.0769231
 lbsticky_new_sessions_ratio{balancer="shop",worker="http://10.0.0.1:8080"} 0.769231
 lbsticky_new_sessions_ratio{balancer="shop",worker="http://10.0.0.2:8080"} 0
 lbsticky_new_sessions_ratio{balancer="shop",worker="http://10.0.0.3:8080"} 0.1
-# HELP lbsticky_status_age_seconds Time since a worker came into service or went out of it, or began to drain; +Inf if it never has.
-# TYPE lbsticky_status_age_seconds gauge
-lbsticky_status_age_seconds{balancer="shop",worker="http://10.0.0.1:8080"} +Inf
-lbsticky_status_age_seconds{balancer="shop",worker="http://10.0.0.2:8080"} 300
-lbsticky_status_age_seconds{balancer="shop",worker="http://10.0.0.3:8080"} 7
+# HELP lbsticky_worker_busy Requests that a worker is serving now, as mod_proxy counts them.
+# TYPE lbsticky_worker_busy gauge
+lbsticky_worker_busy{balancer="shop",worker="http://10.0.0.1:8080"} 4
+lbsticky_worker_busy{balancer="shop",worker="http://10.0.0.2:8080"} 0
+lbsticky_worker_busy{balancer="shop",worker="http://10.0.0.3:8080"} 0
 # HELP lbsticky_in_flight Requests that a worker is serving now, in all child processes.
 # TYPE lbsticky_in_flight gauge
 lbsticky_in_flight{balancer="shop",worker="http://10.0.0.1:8080"} 5
@@ -127,6 +127,11 @@ lbsticky_sessions{balancer="shop",worker="http://10.0.0.3:8080"} 0
 lbsticky_last_sticky_request_age_seconds{balancer="shop",worker="http://10.0.0.1:8080"} 3
 lbsticky_last_sticky_request_age_seconds{balancer="shop",worker="http://10.0.0.2:8080"} 125
 lbsticky_last_sticky_request_age_seconds{balancer="shop",worker="http://10.0.0.3:8080"} +Inf
+# HELP lbsticky_status_age_seconds Time since a worker came into service or went out of it, or began to drain; +Inf if it never has.
+# TYPE lbsticky_status_age_seconds gauge
+lbsticky_status_age_seconds{balancer="shop",worker="http://10.0.0.1:8080"} +Inf
+lbsticky_status_age_seconds{balancer="shop",worker="http://10.0.0.2:8080"} 300
+lbsticky_status_age_seconds{balancer="shop",worker="http://10.0.0.3:8080"} 7
 # HELP lbsticky_draining_seconds Time since a worker began to drain; 0 if it is not draining.
 # TYPE lbsticky_draining_seconds gauge
 lbsticky_draining_seconds{balancer="shop",worker="http://10.0.0.1:8080"} 0
@@ -137,11 +142,6 @@ lbsticky_draining_seconds{balancer="shop",worker="http://10.0.0.3:8080"} 0
 lbsticky_drain_deadline_seconds{balancer="shop",worker="http://10.0.0.1:8080"} +Inf
 lbsticky_drain_deadline_seconds{balancer="shop",worker="http://10.0.0.2:8080"} 600
 lbsticky_drain_deadline_seconds{balancer="shop",worker="http://10.0.0.3:8080"} +Inf
-# HELP lbsticky_worker_busy Requests that a worker is serving now, as mod_proxy counts them.
-# TYPE lbsticky_worker_busy gauge
-lbsticky_worker_busy{balancer="shop",worker="http://10.0.0.1:8080"} 4
-lbsticky_worker_busy{balancer="shop",worker="http://10.0.0.2:8080"} 0
-lbsticky_worker_busy{balancer="shop",worker="http://10.0.0.3:8080"} 0
 # HELP lbsticky_worker_status Whether a status flag of a worker is set.
 # TYPE lbsticky_worker_status gauge
 lbsticky_worker_status{balancer="shop",worker="http://10.0.0.1:8080",status="usable"} 1
@@ -225,9 +225,9 @@ lbsticky_weight_ratio{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\
 # HELP lbsticky_new_sessions_ratio Share of the new sessions that a worker got since it is what it is (lbsticky_status_age_seconds).
 # TYPE lbsticky_new_sessions_ratio gauge
 lbsticky_new_sessions_ratio{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\""} 0
-# HELP lbsticky_status_age_seconds Time since a worker came into service or went out of it, or began to drain; +Inf if it never has.
-# TYPE lbsticky_status_age_seconds gauge
-lbsticky_status_age_seconds{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\""} +Inf
+# HELP lbsticky_worker_busy Requests that a worker is serving now, as mod_proxy counts them.
+# TYPE lbsticky_worker_busy gauge
+lbsticky_worker_busy{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\""} 0
 # HELP lbsticky_in_flight Requests that a worker is serving now, in all child processes.
 # TYPE lbsticky_in_flight gauge
 lbsticky_in_flight{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\""} 0
@@ -237,15 +237,15 @@ lbsticky_sessions{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\""} 
 # HELP lbsticky_last_sticky_request_age_seconds Time since the last request of a session that belongs to the worker; +Inf if there was none.
 # TYPE lbsticky_last_sticky_request_age_seconds gauge
 lbsticky_last_sticky_request_age_seconds{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\""} +Inf
+# HELP lbsticky_status_age_seconds Time since a worker came into service or went out of it, or began to drain; +Inf if it never has.
+# TYPE lbsticky_status_age_seconds gauge
+lbsticky_status_age_seconds{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\""} +Inf
 # HELP lbsticky_draining_seconds Time since a worker began to drain; 0 if it is not draining.
 # TYPE lbsticky_draining_seconds gauge
 lbsticky_draining_seconds{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\""} 0
 # HELP lbsticky_drain_deadline_seconds Time until the sessions of a worker are moved that is draining; +Inf if they are not to be.
 # TYPE lbsticky_drain_deadline_seconds gauge
 lbsticky_drain_deadline_seconds{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\""} +Inf
-# HELP lbsticky_worker_busy Requests that a worker is serving now, as mod_proxy counts them.
-# TYPE lbsticky_worker_busy gauge
-lbsticky_worker_busy{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\""} 0
 # HELP lbsticky_worker_status Whether a status flag of a worker is set.
 # TYPE lbsticky_worker_status gauge
 lbsticky_worker_status{balancer="<b>\"'&\\\n",server="\"<i>",worker="http://<u>'\"",status="usable"} 0

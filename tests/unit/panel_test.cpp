@@ -96,8 +96,6 @@ TEST_CASE("the panel of a balancer in XML", "[panel]") {
             <httpd:cookie_value>.node1</httpd:cookie_value>
             <httpd:wanted>92.3%</httpd:wanted>
             <httpd:new_sessions>76.9%</httpd:new_sessions>
-            <httpd:in_flight>5</httpd:in_flight>
-            <httpd:sessions>1234</httpd:sessions>
             <httpd:requests affinity='cookie'>10</httpd:requests>
             <httpd:requests affinity='route'>20</httpd:requests>
             <httpd:requests affinity='learned'>70</httpd:requests>
@@ -106,6 +104,8 @@ TEST_CASE("the panel of a balancer in XML", "[panel]") {
             <httpd:requests affinity='failover'>50</httpd:requests>
             <httpd:requests affinity='overload'>60</httpd:requests>
             <httpd:moved_away>6</httpd:moved_away>
+            <httpd:in_flight>5</httpd:in_flight>
+            <httpd:sessions>1234</httpd:sessions>
             <httpd:last_sticky_request_age>3</httpd:last_sticky_request_age>
         </httpd:member>
         <httpd:member>
@@ -115,8 +115,6 @@ TEST_CASE("the panel of a balancer in XML", "[panel]") {
             <httpd:cookie_value>.node2</httpd:cookie_value>
             <httpd:wanted>0.0%</httpd:wanted>
             <httpd:new_sessions>0.0%</httpd:new_sessions>
-            <httpd:in_flight>0</httpd:in_flight>
-            <httpd:sessions>1</httpd:sessions>
             <httpd:requests affinity='cookie'>1</httpd:requests>
             <httpd:requests affinity='route'>2</httpd:requests>
             <httpd:requests affinity='learned'>7</httpd:requests>
@@ -125,6 +123,8 @@ TEST_CASE("the panel of a balancer in XML", "[panel]") {
             <httpd:requests affinity='failover'>5</httpd:requests>
             <httpd:requests affinity='overload'>0</httpd:requests>
             <httpd:moved_away>0</httpd:moved_away>
+            <httpd:in_flight>0</httpd:in_flight>
+            <httpd:sessions>1</httpd:sessions>
             <httpd:last_sticky_request_age>125</httpd:last_sticky_request_age>
             <httpd:status_age>300</httpd:status_age>
             <httpd:draining_seconds>300</httpd:draining_seconds>
@@ -137,8 +137,6 @@ TEST_CASE("the panel of a balancer in XML", "[panel]") {
             <httpd:cookie_value>.0123456789abcdef</httpd:cookie_value>
             <httpd:wanted>7.7%</httpd:wanted>
             <httpd:new_sessions>10.0%</httpd:new_sessions>
-            <httpd:in_flight>0</httpd:in_flight>
-            <httpd:sessions>0</httpd:sessions>
             <httpd:requests affinity='cookie'>0</httpd:requests>
             <httpd:requests affinity='route'>0</httpd:requests>
             <httpd:requests affinity='learned'>0</httpd:requests>
@@ -147,6 +145,8 @@ TEST_CASE("the panel of a balancer in XML", "[panel]") {
             <httpd:requests affinity='failover'>0</httpd:requests>
             <httpd:requests affinity='overload'>0</httpd:requests>
             <httpd:moved_away>0</httpd:moved_away>
+            <httpd:in_flight>0</httpd:in_flight>
+            <httpd:sessions>0</httpd:sessions>
             <httpd:status_age>7</httpd:status_age>
         </httpd:member>
       </httpd:sticky>)");
@@ -176,8 +176,6 @@ TEST_CASE("nothing in a configuration can break out of the XML", "[panel]") {
             <httpd:cookie_value>.&lt;/table&gt;</httpd:cookie_value>
             <httpd:wanted>0.0%</httpd:wanted>
             <httpd:new_sessions>0.0%</httpd:new_sessions>
-            <httpd:in_flight>0</httpd:in_flight>
-            <httpd:sessions>0</httpd:sessions>
             <httpd:requests affinity='cookie'>0</httpd:requests>
             <httpd:requests affinity='route'>0</httpd:requests>
             <httpd:requests affinity='hash'>0</httpd:requests>
@@ -185,70 +183,10 @@ TEST_CASE("nothing in a configuration can break out of the XML", "[panel]") {
             <httpd:requests affinity='failover'>0</httpd:requests>
             <httpd:requests affinity='overload'>0</httpd:requests>
             <httpd:moved_away>0</httpd:moved_away>
+            <httpd:in_flight>0</httpd:in_flight>
+            <httpd:sessions>0</httpd:sessions>
         </httpd:member>
       </httpd:sticky>)");
-}
-
-TEST_CASE("a section of mod_status' page", "[panel]") {
-    CHECK(status_html(std::vector{shop(), hostile()}) == R"(<hr />
-<h2>Session persistence (lbmethod sticky)</h2>
-<table border='0'><tr><th>Balancer</th><th>cookie</th><th>route</th><th>learned</th><th>hash</th><th>new</th><th>failover</th><th>overload</th><th>In flight</th><th>Sessions</th><th>Moved away</th><th>Refused</th><th>Cookies given</th><th>Cookies not understood</th><th>Cookies of older secrets</th><th>Members</th><th>Failing</th><th>Draining</th><th>Recovering</th><th>Probing</th><th>Drained</th><th>Learned sessions</th></tr>
-<tr><td>shop</td><td>11</td><td>23</td><td>80</td><td>33</td><td>52</td><td>55</td><td>61</td><td>5</td><td>1235</td><td>11</td><td>3</td><td>20</td><td>2</td><td>3</td><td>3</td><td>0</td><td>1</td><td>1</td><td>0</td><td>1</td><td>5</td></tr>
-<tr><td>&lt;b&gt;&quot;&#39;&amp;\&#65533; (&quot;&lt;i&gt;)</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>1</td><td>1</td><td>1</td><td>0</td><td>1</td><td>0</td><td>0</td></tr>
-</table>
-)");
-}
-
-TEST_CASE("lines of mod_status for machines", "[panel]") {
-    CHECK(status_lines(std::vector{shop(), hostile()}) == R"(StickyBalancer[0]Name: shop
-StickyBalancer[0]Cookie: 11
-StickyBalancer[0]Route: 23
-StickyBalancer[0]Learned: 80
-StickyBalancer[0]Hash: 33
-StickyBalancer[0]New: 52
-StickyBalancer[0]Failover: 55
-StickyBalancer[0]Overload: 61
-StickyBalancer[0]InFlight: 5
-StickyBalancer[0]Sessions: 1235
-StickyBalancer[0]MovedAway: 11
-StickyBalancer[0]Refused: 3
-StickyBalancer[0]CookiesIssued: 20
-StickyBalancer[0]CookiesUnknown: 2
-StickyBalancer[0]CookiesOutdated: 3
-StickyBalancer[0]Members: 3
-StickyBalancer[0]Failing: 0
-StickyBalancer[0]Draining: 1
-StickyBalancer[0]Recovering: 1
-StickyBalancer[0]Probing: 0
-StickyBalancer[0]Drained: 1
-StickyBalancer[0]LearnedSessions: 5
-StickyBalancer[0]LearnedEvicted: 2
-StickyBalancer[0]StoreState: here
-StickyBalancer[0]StoreHits: 11
-StickyBalancer[0]StoreMisses: 12
-StickyBalancer[0]StoreFailures: 19
-StickyBalancer[1]Name: <b>\"'&\\\n (\"<i>)
-StickyBalancer[1]Cookie: 0
-StickyBalancer[1]Route: 0
-StickyBalancer[1]Learned: 0
-StickyBalancer[1]Hash: 0
-StickyBalancer[1]New: 0
-StickyBalancer[1]Failover: 0
-StickyBalancer[1]Overload: 0
-StickyBalancer[1]InFlight: 0
-StickyBalancer[1]Sessions: 0
-StickyBalancer[1]MovedAway: 0
-StickyBalancer[1]Refused: 0
-StickyBalancer[1]CookiesIssued: 0
-StickyBalancer[1]CookiesUnknown: 0
-StickyBalancer[1]CookiesOutdated: 0
-StickyBalancer[1]Members: 1
-StickyBalancer[1]Failing: 1
-StickyBalancer[1]Draining: 1
-StickyBalancer[1]Recovering: 0
-StickyBalancer[1]Probing: 1
-StickyBalancer[1]Drained: 0
-)");
 }
 
 // clang-format on
