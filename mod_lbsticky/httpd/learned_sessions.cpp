@@ -81,7 +81,7 @@ void LearnedSessions::start(apr_pool_t* process, server_rec* server) {
     apr_pool_cleanup_register(
         process, this,
         [](void* self) -> apr_status_t {
-            static_cast<LearnedSessions*>(self)->store_.reset();
+            static_cast<LearnedSessions*>(self)->store_->end();
             return APR_SUCCESS;
         },
         apr_pool_cleanup_null);

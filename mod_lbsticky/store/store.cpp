@@ -25,6 +25,7 @@ using namespace std::chrono_literals;
 
 constexpr auto last_values = 500ms;  // how long values are sent at the end
 constexpr auto end_limit = 1s;       // how long the end may take
+constexpr auto lock_limit = 100ms;   // how long it waits for the lock, which nobody has for longer than microseconds
 
 // While it lives, threads are started with all signals blocked but those that an instruction raises: httpd's children
 // are told by signals what to do, and expect them in threads of their own.
@@ -57,16 +58,16 @@ void count(StoreCounts::Count& what) noexcept {
 }  // namespace
 
 // What requests and the thread share. The thread owns it too, so that it can be left behind.
-class Store::Worker {
+class Store::Thread {
 public:
-    Worker(std::unique_ptr<StoreClient> client, const StoreLimits& limits, StoreCounts& counts, Tell tell)
+    Thread(std::unique_ptr<StoreClient> client, const StoreLimits& limits, StoreCounts& counts, Tell tell)
         : client_(std::move(client)),
           limits_(limits),
           counts_(&counts),
           tell_(std::move(tell)),
           allowance_(limits.look_ups_a_second) {}
 
-    std::optional<std::string> look_up(const std::shared_ptr<Worker>& self, std::string_view key) {
+    std::optional<std::string> look_up(const std::shared_ptr<Thread>& self, std::string_view key) {
         const auto begin = Clock::now();
         Lock lock(mutex_);
         if (breaker_.is_open() || is_stuck(begin)) return nothing(counts_->while_away);
@@ -86,7 +87,7 @@ public:
         return std::move(question->value);
     }
 
-    void put(const std::shared_ptr<Worker>& self, std::string_view key, std::string_view value,
+    void put(const std::shared_ptr<Thread>& self, std::string_view key, std::string_view value,
              std::chrono::seconds life, bool only_if_absent) {
         constexpr std::chrono::seconds longest_life = std::chrono::hours(24 * 3650);
         const Lock lock(mutex_);
@@ -112,10 +113,15 @@ public:
     std::uint64_t epoch() const noexcept { return epoch_.load(std::memory_order_acquire); }
 
     void end() {
-        Lock lock(mutex_);
-        if (!thread_.joinable()) return;
+        // The caller may be a handler of a signal that interrupted who holds the lock, and lets go of it never more.
+        Lock lock(mutex_, std::defer_lock);
+        for (const auto until = Clock::now() + lock_limit; !lock.try_lock();) {
+            if (Clock::now() >= until) return;
+            std::this_thread::sleep_for(1ms);
+        }
         const auto now = Clock::now();
         send_until_ = now + last_values;
+        if (!thread_.joinable()) return;
         work_.notify_one();
         const bool has_ended = ended_.wait_until(lock, now + end_limit, [this] { return has_ended_; });
         if (has_ended) {
@@ -152,7 +158,8 @@ private:
         bool only_if_absent;
     };
 
-    // All of these need the lock, but where something else is said.
+    // All of these need the lock, but where something else is said. Who is told of something is told with the lock, or
+    // the end could come, in a signal's handler, in the middle of telling.
 
     static std::optional<std::string> nothing(StoreCounts::Count& why) noexcept {
         count(why);
@@ -163,8 +170,9 @@ private:
         return busy_since_ && now - *busy_since_ > 2 * limits_.timeout;
     }
 
-    // Starts the thread, if there is none. False if that cannot be done; the next call tries again.
-    bool start(const std::shared_ptr<Worker>& self) noexcept {
+    // Starts the thread, if there is none. False at the end, or if that cannot be done; the next call tries again.
+    bool start(const std::shared_ptr<Thread>& self) noexcept {
+        if (send_until_) return false;
         if (thread_.joinable()) return true;
         try {
             const SignalsBlocked blocked;
@@ -366,16 +374,24 @@ private:
 };
 
 Store::Store(std::unique_ptr<StoreClient> client, const StoreLimits& limits, StoreCounts& counts, Tell tell)
-    : worker_(std::make_shared<Worker>(std::move(client), limits, counts, std::move(tell))) {}
+    : thread_(std::make_shared<Thread>(std::move(client), limits, counts, std::move(tell))) {}
 
 Store::~Store() {
-    worker_->end();
+    end();
+}
+
+void Store::end() noexcept {
+    try {
+        thread_->end();
+    } catch (...) {
+        // Then it is left behind.
+    }
 }
 
 // No memory, or a mutex that fails: as if nobody had answered.
 std::optional<std::string> Store::look_up(std::string_view key) noexcept {
     try {
-        return worker_->look_up(worker_, key);
+        return thread_->look_up(thread_, key);
     } catch (...) {
         return std::nullopt;
     }
@@ -383,14 +399,14 @@ std::optional<std::string> Store::look_up(std::string_view key) noexcept {
 
 void Store::put(std::string_view key, std::string_view value, std::chrono::seconds life, bool only_if_absent) noexcept {
     try {
-        worker_->put(worker_, key, value, life, only_if_absent);
+        thread_->put(thread_, key, value, life, only_if_absent);
     } catch (...) {
         // Then it is not stored.
     }
 }
 
 std::uint64_t Store::epoch() const noexcept {
-    return worker_->epoch();
+    return thread_->epoch();
 }
 
 }  // namespace lbsticky

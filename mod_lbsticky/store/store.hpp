@@ -77,8 +77,12 @@ public:
     Store(const Store&) = delete;
     Store& operator=(const Store&) = delete;
 
-    // Takes a second at most. Nobody may be in a call.
+    // end(). Nobody may be in a call.
     ~Store();
+
+    // Ends the thread, after which nothing is found or stored any more. Takes a second at most, in the handler of a
+    // signal too, whatever call that has met: children of mpm_prefork end in one.
+    void end() noexcept;
 
     // The value of a key; nothing where there is none or nobody can tell in time. Waits no longer than the timeout, and
     // not at all while the store is away, for a key that was a miss in the last seconds, and beyond so many look-ups a
@@ -97,8 +101,8 @@ public:
     std::uint64_t epoch() const noexcept;
 
 private:
-    class Worker;
-    std::shared_ptr<Worker> worker_;
+    class Thread;
+    std::shared_ptr<Thread> thread_;
 };
 
 }  // namespace lbsticky

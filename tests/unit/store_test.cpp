@@ -182,6 +182,40 @@ TEST_CASE("a thread that is stuck is left behind at the end, and touches nothing
     CHECK(fixture.script->wait_for([&] { return fixture.script->has_no_client; }));  // it goes with the thread
 }
 
+TEST_CASE("it ends in the handler of a signal too, whatever that has met", "[store]") {
+    static Store* ending = nullptr;
+    static std::atomic<bool> has_ended;
+    struct sigaction action {};
+    struct sigaction before {};
+    action.sa_handler = [](int) {
+        ending->end();
+        has_ended = true;
+    };
+    sigaction(SIGUSR2, &action, &before);
+    for (int round = 0; round < 40; ++round) {
+        Fixture fixture;
+        const auto store = fixture.make(patient());
+        ending = store.get();
+        has_ended = false;
+        std::atomic<bool> has_begun = false;
+        std::thread putting([&] {
+            while (!has_ended) {
+                store->put("key", "value", 60s, false);
+                has_begun = true;
+            }
+        });
+        while (!has_begun) std::this_thread::yield();
+        std::this_thread::sleep_for(round * 10us);
+        pthread_kill(putting.native_handle(), SIGUSR2);
+        const auto begin = Clock::now();
+        while (!has_ended && Clock::now() - begin < 10s) std::this_thread::sleep_for(1ms);
+        if (!has_ended) std::abort();  // or the thread would be waited for
+        putting.join();
+    }
+    sigaction(SIGUSR2, &before, nullptr);
+    SUCCEED();
+}
+
 TEST_CASE("of too many values the oldest are dropped", "[store]") {
     Fixture fixture;
     fixture.script->hangs = true;
