@@ -66,11 +66,11 @@ std::vector<std::uint32_t> factors(const std::vector<Worker>& workers, const std
 
 }  // namespace
 
-Roster::RouteIds::RouteIds(const std::vector<Worker>& workers) : index(workers.size()) {
-    texts.reserve(workers.size());
-    for (const Worker& worker : workers) {
-        texts.push_back(route_id(worker));
-        index.add(texts.back(), static_cast<std::uint16_t>(texts.size() - 1));
+Roster::RouteIds::RouteIds(const Roster& roster) : index(roster.workers_.size()) {
+    texts.reserve(roster.workers_.size());
+    for (std::size_t i = 0; i < roster.workers_.size(); ++i) {
+        texts.push_back(route_id(roster.workers_[i]));
+        index.add(texts.back(), roster.first_of_its_route(i));
     }
 }
 
@@ -86,7 +86,11 @@ Roster::Roster(std::vector<Worker> workers, SlowStart slow_start)
     for (const auto index : eligible_) hash_.add(route_id(workers_[index]), workers_[index].factor);
     if (std::any_of(workers_.begin(), workers_.end(), [](const Worker& worker) { return worker.failing(); })) {
         homes_ = who_is_eligible(workers_, true);
-        for (const auto index : homes_) home_hash_.add(route_id(workers_[index]), workers_[index].factor);
+        is_home_.resize(workers_.size());
+        for (const auto index : homes_) {
+            is_home_[index] = true;
+            home_hash_.add(route_id(workers_[index]), workers_[index].factor);
+        }
     }
 
     same_route_.resize(workers_.size());
@@ -99,9 +103,7 @@ Roster::Roster(std::vector<Worker> workers, SlowStart slow_start)
         }
     }
     for (std::size_t i = 0; i < workers_.size(); ++i) {
-        // A worker's ids name whom its route names: the first of those that share it.
-        const auto index = static_cast<std::uint16_t>(find(workers_[i].route).value_or(i));
-        for (const std::string& id : workers_[i].ids) by_id_.add(id, index);
+        for (const std::string& id : workers_[i].ids) by_id_.add(id, first_of_its_route(i));
     }
 }
 
@@ -147,8 +149,7 @@ std::optional<std::size_t> Roster::home_of(std::string_view key) {
 void Roster::set_due(std::size_t worker) {
     if (is_due(worker)) return;
     if (due_.empty()) due_.resize(workers_.size());
-    if (std::find(homes_.begin(), homes_.end(), worker) != homes_.end())
-        due_eligible_.push_back(static_cast<std::uint16_t>(worker));
+    if (!is_home_.empty() && is_home_[worker]) due_eligible_.push_back(static_cast<std::uint16_t>(worker));
     due_[worker] = true;
 }
 

@@ -43,7 +43,8 @@ public:
     // The worker that clients know by that id. O(1).
     std::optional<std::size_t> find_by_id(std::string_view id) const noexcept { return by_id_.find(id); }
 
-    // The worker whose route_id() has that hash64(). O(1); the first time O(workers), and throws std::bad_alloc.
+    // The worker whose route_id() has that hash64(), as find() has it. O(1); the first time O(workers), and throws
+    // std::bad_alloc.
     std::optional<std::size_t> find_by_hash(std::uint64_t hash) { return route_ids().index.find_hashed(hash); }
 
     // The next worker that has the same route (a mistake in the configuration, but not ours to judge).
@@ -97,8 +98,10 @@ public:
         return due_eligible_.back();
     }
 
-    // Says that a worker is due, or not any more; that none is. O(workers). Throws std::bad_alloc.
+    // Says that a worker is due. O(1), for the first one O(workers). Throws std::bad_alloc.
     void set_due(std::size_t worker);
+
+    // Says that a worker is not due any more; that none is. O(workers).
     void unset_due(std::size_t worker) noexcept;
     void unset_all_due() noexcept;
 
@@ -140,7 +143,7 @@ public:
 private:
     // What sessions are remembered by.
     struct RouteIds {
-        explicit RouteIds(const std::vector<Worker>& workers);
+        explicit RouteIds(const Roster& roster);
         RouteIds(const RouteIds&) = delete;  // the index keeps views
         RouteIds& operator=(const RouteIds&) = delete;
 
@@ -148,7 +151,13 @@ private:
         NameIndex index;
     };
 
-    RouteIds& route_ids() { return route_ids_ ? *route_ids_ : route_ids_.emplace(workers_); }
+    RouteIds& route_ids() { return route_ids_ ? *route_ids_ : route_ids_.emplace(*this); }
+
+    // Whom a worker's route and ids name: the first of those that share it.
+    std::uint16_t first_of_its_route(std::size_t worker) const noexcept {
+        return static_cast<std::uint16_t>(find(workers_[worker].route).value_or(worker));
+    }
+
     void build_rotation();
     bool takes(const Turn& turn, std::uint64_t first, const Tickets& tickets, Milliseconds now) const noexcept;
     bool is_in_due(std::size_t worker) const noexcept { return due_[worker]; }
@@ -165,6 +174,7 @@ private:
     ConsistentHash hash_;
     // Those who would be eligible if none were failing. Empty where they are the eligible ones.
     std::vector<std::uint16_t> homes_;
+    std::vector<bool> is_home_;  // by worker
     ConsistentHash home_hash_;
     std::vector<bool> due_;  // by worker; empty: nobody is
     std::vector<std::uint16_t> due_eligible_;

@@ -35,11 +35,12 @@ unsigned bits_of(const proxy_worker& worker) noexcept {
     return __atomic_load_n(&worker.s->status, __ATOMIC_ACQUIRE) & deciding;
 }
 
-// As it is to everybody but the one request that tries it. In this order: a trial begins before the error is taken
-// away, and ends after it is there again.
+// As it is to everybody but the one request that tries it. A trial begins before the error is taken away, and ends
+// after it is there again: so it is looked for before the bits and behind them.
 unsigned status_of(const proxy_worker& worker, const Activity* activity) noexcept {
+    const bool is_tried = activity && activity->probe().is_under_way();
     const unsigned bits = bits_of(worker);
-    return activity && activity->probe().is_under_way() ? bits | PROXY_WORKER_IN_ERROR : bits;
+    return is_tried || (activity && activity->probe().is_under_way()) ? bits | PROXY_WORKER_IN_ERROR : bits;
 }
 
 Status status_in(unsigned bits) noexcept {
@@ -133,24 +134,7 @@ Roster& LiveRoster::read_again(server_rec* server) {
         std::vector<std::size_t> out_of_service;
         holds_until_ = INT64_MAX;
         for (std::size_t i = 0; i < workers.size(); ++i) {
-            const auto slot = static_cast<std::size_t>(workers[i]->s->index);
-            if (WorkerTally* tally = tally_of(*workers[i], tallies_)) tally->owner().claim(url_of(*workers[i]->s));
-            Activity* activity = activity_of(slot, url_of(*workers[i]->s));
-            statuses.push_back(status_of(*workers[i], activity));
-            readings.push_back(reading_of(*workers[i], statuses.back()));
-            readings.back().activity = activity;
-            note(*workers[i], readings.back().activity);
-            if (const Milliseconds since = recovering_since(readings.back().activity, now)) {
-                readings.back().recovering = true;
-                readings.back().in_service_since = since;
-                holds_until_ = std::min(holds_until_, microseconds(since + slow_start_.duration));
-            }
-            if (drain_.deadline > 0 && readings.back().draining && activity) {
-                readings.back().is_drain_over = is_drain_over(activity, now);
-                const apr_time_t over = microseconds(drain_.over_at(activity->life().draining_since()));
-                if (!readings.back().is_drain_over) holds_until_ = std::min(holds_until_, over);
-            }
-            if (ids_) readings.back().ids = ids_->of(readings.back());
+            readings.push_back(read(*workers[i], now, statuses.emplace_back()));
             if (!readings.back().usable || readings.back().draining) out_of_service.push_back(i);
         }
         roster_ = std::make_unique<Roster>(std::move(readings), slow_start_);
@@ -168,6 +152,31 @@ Roster& LiveRoster::read_again(server_rec* server) {
     return *roster_;
 }
 
+// A worker as it is, and the bits of its status that decide.
+Worker LiveRoster::read(const proxy_worker& worker, Milliseconds now, unsigned& status) {
+    const std::string_view url = url_of(*worker.s);
+    if (WorkerTally* tally = tally_of(worker, tallies_)) tally->owner().claim(url);
+    Activity* activity = activity_of(static_cast<std::size_t>(worker.s->index), url);
+    status = status_of(worker, activity);
+    Worker reading = reading_of(worker, status);
+    reading.activity = activity;
+    note(worker, activity);
+    if (const Milliseconds since = recovering_since(activity, now)) {
+        reading.recovering = true;
+        reading.in_service_since = since;
+        holds_until_ = std::min(holds_until_, microseconds(since + slow_start_.duration));
+    }
+    // That it is draining may be noted a moment later, or not any more by a process of the start before.
+    const Milliseconds draining_since = activity ? activity->life().draining_since() : 0;
+    if (drain_.deadline > 0 && reading.draining && draining_since > 0) {
+        reading.is_drain_over = is_drain_over(activity, now);
+        const apr_time_t over = microseconds(drain_.over_at(draining_since));
+        if (!reading.is_drain_over) holds_until_ = std::min(holds_until_, over);
+    }
+    if (ids_) reading.ids = ids_->of(reading);
+    return reading;
+}
+
 void LiveRoster::begin() noexcept {
     const Milliseconds now = milliseconds(apr_time_now());
     for (int i = 0; i < balancer_.workers->nelts; ++i) {
@@ -175,7 +184,9 @@ void LiveRoster::begin() noexcept {
         Activity* activity = activity_of(static_cast<std::size_t>(worker.s->index), url_of(*worker.s));
         // Children initialize workers.
         const Status status = status_in(bits_of(worker) | PROXY_WORKER_INITIALIZED);
-        if (activity) activity->life().begin(status, start_, now, start_ == 0 ? 0 : now);
+        if (!activity) continue;
+        activity->life().begin(status, start_, now, start_ == 0 ? 0 : now);
+        activity->probe().forget();
     }
 }
 
@@ -228,18 +239,24 @@ Activity* LiveRoster::activity_of(std::size_t slot, std::string_view url) const 
 
 void LiveRoster::let_back(proxy_worker& worker, server_rec* server) const noexcept {
     Activity* activity = activity_of(static_cast<std::size_t>(worker.s->index), url_of(*worker.s));
-    if (comeback_of(worker, activity) == Comeback::whole) mod_proxy.retry_worker("BALANCER", &worker, server);
+    if (comeback(worker, activity) == Comeback::whole) mod_proxy.retry_worker("BALANCER", &worker, server);
+}
+
+// How it may come back, once a trial that is overdue has been ended.
+Comeback LiveRoster::comeback(proxy_worker& worker, Activity* activity) const noexcept {
+    if (activity) end_overdue_trial(worker, *activity, start_);
+    return comeback_of(worker, activity);
 }
 
 bool LiveRoster::may_be_tried(std::size_t index) {
-    if (comeback_of(*workers_[index], roster_->workers()[index].activity) != Comeback::by_one) return false;
+    if (comeback(*workers_[index], roster_->workers()[index].activity) != Comeback::by_one) return false;
     roster_->set_due(index);
     return true;
 }
 
 Trial LiveRoster::try_worker(std::size_t index, request_rec* r) noexcept {
     roster_->unset_due(index);
-    return {balancer_, *workers_[index], *roster_->workers()[index].activity, r};
+    return {balancer_, *workers_[index], *roster_->workers()[index].activity, start_, r};
 }
 
 bool LiveRoster::let_all_try() {
@@ -287,11 +304,11 @@ bool LiveRoster::somebody_may_be_back() {
         const std::size_t index = out_of_service_[next_to_look_at_];
         next_to_look_at_ = (next_to_look_at_ + 1) % out_of_service_.size();
 
-        const proxy_worker& worker = *workers_[index];
+        proxy_worker& worker = *workers_[index];
         Activity* activity = roster_->workers()[index].activity;
         if (status_of(worker, activity) != statuses_[index]) return true;
         if (bits_of(worker) & PROXY_WORKER_DRAIN) continue;
-        switch (comeback_of(worker, activity)) {
+        switch (comeback(worker, activity)) {
             case Comeback::none: break;
             case Comeback::whole: return true;
             case Comeback::by_one: roster_->set_due(index); break;

@@ -68,7 +68,9 @@ public:
 private:
     bool somebody_may_be_back();
     void let_back(proxy_worker& worker, server_rec* server) const noexcept;
+    Comeback comeback(proxy_worker& worker, Activity* activity) const noexcept;
     bool may_be_tried(std::size_t index);
+    Worker read(const proxy_worker& worker, Milliseconds now, unsigned& status);
     Activity* activity_of(std::size_t slot, std::string_view url) const noexcept;
     void note(const proxy_worker& worker, Activity* activity) const noexcept;
     void count_shares_anew() const noexcept;

@@ -15,9 +15,13 @@ enum class Comeback {
     by_one,  // if one request says so that has tried it
 };
 
-// How a worker may come back now. A trial that is overdue without an answer is ended here: the worker is in error for
-// another `retry=`. Any thread may call it at any time; reads the clock, but for workers that are not in error.
-Comeback comeback_of(const proxy_worker& worker, Activity* activity) noexcept;
+// How a worker may come back now. Any thread may call it at any time; reads the clock, but for workers that are not in
+// error.
+Comeback comeback_of(const proxy_worker& worker, const Activity* activity) noexcept;
+
+// Ends a trial of the worker that is overdue: without an answer it is in error for another `retry=`. `start` counts the
+// starts of the server. Any thread may call it at any time; reads the clock if a trial is under way.
+void end_overdue_trial(proxy_worker& worker, Activity& activity, std::uint16_t start) noexcept;
 
 // The trial of a worker by a request, from when it is chosen until it has an answer. One thread at a time.
 class Trial {
@@ -26,7 +30,8 @@ public:
 
     // Begins one, unless somebody else has, and takes the error from the worker then, as far as mod_proxy knows; see
     // is_under_way(). It is overdue after the worker's connection timeout, or five seconds if that is longer.
-    Trial(const proxy_balancer& balancer, proxy_worker& worker, Activity& activity, request_rec* r) noexcept;
+    Trial(const proxy_balancer& balancer, proxy_worker& worker, Activity& activity, std::uint16_t start,
+          request_rec* r) noexcept;
 
     bool is_under_way() const noexcept { return ticket_ != 0; }
 
@@ -43,7 +48,8 @@ public:
     void ended(int status, const request_rec* r) noexcept;
 
 private:
-    void end(bool in_error, bool from_now_on) noexcept;
+    void succeed() noexcept;
+    void fail(bool from_now_on) noexcept;
 
     const proxy_balancer* balancer_ = nullptr;
     proxy_worker* worker_ = nullptr;

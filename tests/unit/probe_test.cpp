@@ -48,27 +48,26 @@ TEST_CASE("one trial is under way at a time", "[probe]") {
     Memory memory;
     Probe& probe = memory.probe;
     CHECK_FALSE(probe.is_under_way());
-    const std::uint64_t ticket = probe.begin(noon, 5000, false);
+    const std::uint64_t ticket = probe.begin(3, noon, 5000, false);
     CHECK(ticket != 0);
     CHECK(probe.is_under_way());
-    CHECK(probe.is(ticket));
-    CHECK(probe.begin(noon + 1, 5000, false) == 0);
+    CHECK(probe.begin(3, noon + 1, 5000, false) == 0);
     CHECK(probe.end(ticket));
     CHECK_FALSE(probe.is_under_way());
-    CHECK(probe.begin(noon + 2, 5000, false) != 0);
+    CHECK(probe.begin(3, noon + 2, 5000, false) != 0);
 }
 
 TEST_CASE("a trial is overdue when its time is over, and is under way until somebody ends it", "[probe]") {
     Memory memory;
     Probe& probe = memory.probe;
     CHECK(probe.overdue(noon) == 0);
-    const std::uint64_t ticket = probe.begin(noon, 5000, false);
+    const std::uint64_t ticket = probe.begin(3, noon, 5000, false);
     CHECK(probe.overdue(noon) == 0);
     CHECK(probe.overdue(noon + 4999) == 0);
     CHECK(probe.overdue(noon + 5000) == ticket);
     CHECK(probe.overdue(noon + 50'000) == ticket);
     CHECK(probe.is_under_way());
-    CHECK(probe.begin(noon + 50'000, 5000, false) == 0);
+    CHECK(probe.begin(3, noon + 50'000, 5000, false) == 0);
     CHECK(probe.end(ticket));
     CHECK(probe.overdue(noon + 50'000) == 0);
 }
@@ -76,20 +75,57 @@ TEST_CASE("a trial is overdue when its time is over, and is under way until some
 TEST_CASE("who comes late ends no trial but its own", "[probe]") {
     Memory memory;
     Probe& probe = memory.probe;
-    const std::uint64_t first = probe.begin(noon, 5000, false);
+    const std::uint64_t first = probe.begin(3, noon, 5000, false);
     CHECK(probe.end(first));
     CHECK_FALSE(probe.end(first));
-    const std::uint64_t second = probe.begin(noon + 6000, 5000, false);
+    const std::uint64_t second = probe.begin(3, noon + 6000, 5000, false);
     CHECK_FALSE(probe.end(first));
-    CHECK_FALSE(probe.is(first));
     CHECK(probe.is_under_way());
     CHECK(probe.end(second));
+}
+
+TEST_CASE("an answer that comes while a trial is failing ends it, and who made it fail learns of that", "[probe]") {
+    Memory memory;
+    Probe& probe = memory.probe;
+    const std::uint64_t ticket = probe.begin(3, noon, 5000, false);
+    CHECK(probe.begin_failure(ticket));
+    CHECK(probe.is_under_way());
+    CHECK_FALSE(probe.begin_failure(ticket));
+    CHECK(probe.end(ticket));  // by the answer
+    CHECK_FALSE(probe.end(ticket));
+    CHECK_FALSE(probe.begin_failure(ticket));
+    CHECK(probe.begin(3, noon, 5000, false) != 0);
+}
+
+TEST_CASE("a failure that nobody ends is overdue a second later, for anybody to end", "[probe]") {
+    Memory memory;
+    Probe& probe = memory.probe;
+    CHECK(probe.begin_failure(probe.begin(3, noon, 5000, false)));
+    CHECK(probe.overdue(noon + 5999) == 0);
+    const std::uint64_t ticket = probe.overdue(noon + 6000);
+    CHECK(probe.begin_failure(ticket));
+    CHECK(probe.end(ticket));
+    CHECK_FALSE(probe.is_under_way());
+}
+
+TEST_CASE("a start of the server forgets a trial, and whose it was ends no other", "[probe]") {
+    Memory memory;
+    Probe& probe = memory.probe;
+    const std::uint64_t before = probe.begin(3, noon, 5000, false);
+    CHECK(Probe::start_of(before) == 3);
+    probe.forget();
+    CHECK_FALSE(probe.is_under_way());
+    const std::uint64_t ticket = probe.begin(4, noon, 5000, false);
+    CHECK(ticket != before);
+    CHECK_FALSE(probe.end(before));
+    CHECK_FALSE(probe.begin_failure(before));
+    CHECK(probe.is_under_way());
 }
 
 TEST_CASE("a ticket tells whether its trial is patient", "[probe]") {
     Memory memory;
     const bool is_patient = GENERATE(true, false);
-    const std::uint64_t ticket = memory.probe.begin(noon, 5000, is_patient);
+    const std::uint64_t ticket = memory.probe.begin(3, noon, 5000, is_patient);
     CHECK(Probe::is_patient(ticket) == is_patient);
     CHECK(memory.probe.overdue(noon + 4999) == 0);
     CHECK(memory.probe.overdue(noon + 5000) == ticket);
@@ -101,7 +137,7 @@ TEST_CASE("of processes that begin a trial at once, one does", "[probe]") {
     for (int round = 1; round <= 10; ++round) {
         Memory memory;
         REQUIRE(in_processes(8, [&](int number) {
-            if (memory.probe.begin(noon + static_cast<Milliseconds>(number), 5000, false) != 0) ++winners;
+            if (memory.probe.begin(3, noon + static_cast<Milliseconds>(number), 5000, false) != 0) ++winners;
         }));
         REQUIRE(winners == round);
     }
