@@ -17,10 +17,12 @@ bool look_up_mod_proxy() noexcept {
         reinterpret_cast<decltype(&ap_proxy_get_balancer)>(dlsym(RTLD_DEFAULT, "ap_proxy_get_balancer"));
     mod_proxy.sync_balancer =
         reinterpret_cast<decltype(&ap_proxy_sync_balancer)>(dlsym(RTLD_DEFAULT, "ap_proxy_sync_balancer"));
+    mod_proxy.port_of_scheme =
+        reinterpret_cast<decltype(&ap_proxy_port_of_scheme)>(dlsym(RTLD_DEFAULT, "ap_proxy_port_of_scheme"));
     mod_proxy.retry_worker = APR_RETRIEVE_OPTIONAL_FN(ap_proxy_retry_worker);
     mod_proxy.get_best_worker = APR_RETRIEVE_OPTIONAL_FN(proxy_balancer_get_best_worker);
     return mod_proxy.record && mod_proxy.hook_pre_request && mod_proxy.run_pre_request && mod_proxy.get_balancer &&
-           mod_proxy.sync_balancer && mod_proxy.retry_worker && mod_proxy.get_best_worker &&
+           mod_proxy.sync_balancer && mod_proxy.port_of_scheme && mod_proxy.retry_worker && mod_proxy.get_best_worker &&
            ap_find_linked_module("mod_proxy_balancer.c");
 }
 

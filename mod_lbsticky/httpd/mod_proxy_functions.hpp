@@ -16,6 +16,7 @@ struct ModProxyFunctions {
     decltype(&proxy_run_pre_request) run_pre_request;    // runs these hooks
     decltype(&ap_proxy_get_balancer) get_balancer;       // the balancer that a URL names
     decltype(&ap_proxy_sync_balancer) sync_balancer;     // learns of members added by other processes
+    decltype(&ap_proxy_port_of_scheme) port_of_scheme;   // the port that goes without saying
     APR_OPTIONAL_FN_TYPE(ap_proxy_retry_worker) * retry_worker;  // clears an error whose retry time has come
     APR_OPTIONAL_FN_TYPE(proxy_balancer_get_best_worker) * get_best_worker;  // httpd's own scan over all workers
 };

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "core/masked_url.hpp"
 #include "core/metrics.hpp"
 #include "core/status_page.hpp"
 #include "httpd/balancer.hpp"
@@ -17,6 +18,7 @@
 
 extern "C" {
 #include "apr_strings.h"
+#include "apr_uri.h"
 #include "mod_status.h"
 #include "util_script.h"
 }
@@ -57,27 +59,52 @@ double quality(apr_pool_t* pool, const char* accept, const char* type) noexcept 
     return best;
 }
 
-// A balancer's name, which may be asked for with its scheme.
-std::string_view without_scheme(std::string_view balancer) noexcept {
+// A balancer's name as httpd has it, without its scheme: who asks may write it as it stands in the configuration.
+std::string name_of(std::string_view balancer) {
     constexpr std::string_view scheme = BALANCER_PREFIX;
-    if (balancer.starts_with(scheme)) balancer.remove_prefix(scheme.size());
-    return balancer;
+    std::string name(balancer);
+    ap_str_tolower(name.data());
+    if (name.starts_with(scheme)) name.erase(0, scheme.size());
+    if (name.ends_with('/')) name.pop_back();
+    return name;
 }
 
-// A balancer's member, by the name of the balancer and its own URL; null: there is none.
-const WorkerReport* find_member(const std::vector<BalancerReport>& reports, std::string_view balancer,
-                                std::string_view url) noexcept {
-    balancer = without_scheme(balancer);
-    for (const BalancerReport& report : reports)
-        for (const WorkerReport& worker : report.workers)
-            if (report.name == balancer && worker.url == url) return &worker;
-    return nullptr;
+// A member's URL as it is shown, of one that may be written as it stands in the configuration: httpd has scheme and
+// host in lower case, no port where it goes without saying, and no socket.
+std::string shown_url(const char* url, apr_pool_t* pool) {
+    constexpr std::string_view socket = "unix:";
+    if (ap_cstr_casecmpn(url, socket.data(), socket.size()) == 0)
+        if (const char* bar = std::strchr(url, '|')) url = bar + 1;
+    apr_uri_t uri;
+    if (apr_uri_parse(pool, url, &uri) != APR_SUCCESS || !uri.scheme || !uri.hostname) return masked_url(url);
+    ap_str_tolower(uri.scheme);
+    ap_str_tolower(uri.hostname);
+    if (uri.port_str && uri.port == mod_proxy.port_of_scheme(uri.scheme)) uri.port_str = nullptr;
+    return masked_url(apr_uri_unparse(pool, &uri, APR_URI_UNP_REVEALPASSWORD));
+}
+
+// A balancer's member, by the name of the balancer and its own URL; null: there is none. The balancer of the server
+// that is asked comes first. Others may share a name, each in a virtual host of its own: of these one whose member is
+// not drained, since it can be stopped only when it is in all of them.
+const WorkerReport* find_member(const std::vector<BalancerReport>& reports, const server_rec& asked,
+                                std::string_view balancer, std::string_view url) noexcept {
+    const WorkerReport* found = nullptr;
+    for (const BalancerReport& report : reports) {
+        const bool is_own = report.server.empty() == !asked.is_virtual;
+        for (const WorkerReport& worker : report.workers) {
+            if (report.name != balancer || worker.url != url) continue;
+            if (is_own) return &worker;
+            if (!found || found->status.drained) found = &worker;
+        }
+    }
+    return found;
 }
 
 // Answers whether a member is drained, by the status and one line.
 int answer_whether_drained(request_rec* r, const char* balancer, const char* member) {
     const auto reports = reports_known_to(r->server, r);
-    const WorkerReport* worker = find_member(reports, balancer, view(member));
+    const WorkerReport* worker =
+        member ? find_member(reports, *r->server, name_of(balancer), shown_url(member, r->pool)) : nullptr;
     std::string line = "drained";
     if (!worker) {
         r->status = HTTP_NOT_FOUND;
@@ -91,11 +118,11 @@ int answer_whether_drained(request_rec* r, const char* balancer, const char* mem
 }
 
 // The balancer of that name that the server asked has, else one that it knows of; null: there is none with this method.
-Balancer* find_balancer(server_rec* asked, std::string_view name) noexcept {
-    name = without_scheme(name);
+Balancer* find_balancer(server_rec* asked, std::string_view asked_for) {
+    const std::string name = name_of(asked_for);
     Balancer* found = nullptr;
     const auto look_at = [&](proxy_balancer& balancer, const server_rec*) {
-        const bool is_it = is_ours(balancer) && without_scheme(balancer.s->name) == name;
+        const bool is_it = is_ours(balancer) && name_of(balancer.s->name) == name;
         if (is_it && !found) found = Balancer::of(balancer);
     };
     for_each_balancer(asked, [&](proxy_balancer& balancer) { look_at(balancer, asked); });

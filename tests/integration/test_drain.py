@@ -9,7 +9,7 @@ from server import BACKEND_IS_DOWN, STATUS, cluster, wait_until, with_routes
 from test_in_flight import SERVER_STATUS, SESSION, all_have_ended, gated, hold
 from test_lifecycle import drain
 from test_protocols import Ajp, two_responders
-from test_state import STATUS_COLUMN, UNAVAILABLE, column_of, requests_in
+from test_state import STATUS_COLUMN, UNAVAILABLE, column_of, requests_in, virtual_hosts
 
 OWN = "lbsticky_mycluster"
 NAMES = "LBStickySession JSESSIONID"
@@ -83,6 +83,33 @@ def test_who_is_nobody_is_not_found(httpd, backends):
         answer = server.curl(f"/lbsticky-status?{query}")
         assert answer.status == 404 and answer.body.count("\n") == 1
     assert server.curl("/lbsticky-status").status == 200
+
+
+
+@pytest.mark.parametrize("member", ["http://LocalHost:80/App", "unix:/run/app.sock|http://App", "HTTPS://127.0.0.1:443",
+                                    "http://user:password@127.0.0.1:1", "ajp://[::1]:8009"])
+def test_members_and_balancers_are_written_as_in_the_configuration(httpd, member):
+    server = httpd(STATUS + cluster(f"{member} status=+N", name="MyCluster", more="LBStickyDrain quiet=1ms"),
+                   modules=["ssl", "proxy_ajp"])
+    asked = ["--get", "--data-urlencode", "drained=MyCluster", "--data-urlencode"]
+    assert server.curl("/lbsticky-status", *asked, f"member={member}").body == "drained\n"
+    shown = server.report("mycluster")["workers"][0]["url"]
+    assert server.curl("/lbsticky-status", *asked, f"member={shown}").body == "drained\n"
+    for other in (f"{member}/x", member.replace(":", ";", 1), "://", "unix:|", "http://:"):
+        assert server.curl("/lbsticky-status", *asked, f"member={other}").status == 404
+
+
+def test_balancers_of_one_name_are_asked_about_each_in_its_host_and_together_elsewhere(httpd, backends):
+    [member] = backends(1)
+    host = STATUS + cluster(f"{member.url} status={{}}", more=f"{NAMES}\nLBStickyDrain quiet=1ms")
+    (one,), first = virtual_hosts(host.format("+N"), "one.example")
+    (two,), second = virtual_hosts(host.format("-N"), "two.example")
+    for hosts in (first + second, second + first):
+        server = httpd(STATUS + hosts)
+        assert ask_whether_drained(server.at(one), member.url) == (200, "drained")
+        assert ask_whether_drained(server.at(two), member.url) == (409, "it is not draining")
+        assert ask_whether_drained(server, member.url) == (409, "it is not draining")
+        server.stop()
 
 
 # -- deadline= --------------------------------------------------------------------------------------------------------

@@ -156,6 +156,15 @@ def test_what_may_help_where_nobody_can_serve(httpd, backends):
                                "(forcerecovery=On)")
 
 
+
+
+@pytest.mark.parametrize("asked", ["MyCluster", "balancer://MyCluster", "mycluster", "BALANCER://MyCluster/"])
+def test_a_balancers_name_is_written_as_in_the_configuration(httpd, backends, asked):
+    server = httpd(STATUS + cluster(backends(1)[0].url, name="MyCluster"))
+    answer = server.curl(f"/lbsticky-status?explain={asked}")
+    assert (answer.status, answer.body.split("\n")[0]) == (200, "balancer://mycluster")
+
+
 def test_a_list_of_members_that_share_a_route(httpd, backends):
     one, two = backends(2)
     server = httpd(site([f"{one.url} route=twin status=+D", f"{two.url} route=twin"]),
