@@ -94,7 +94,9 @@ private:
                    members(*session_found.worker);
         } else if (session_found.exists()) {
             text = session() + " has no route of a member";
-            if (is_nearly_known(session_found.route, roster_)) text += ": " + std::string(session_found.route);
+            const bool has_route = !session_found.route.empty();  // there may be members without one
+            if (has_route && is_nearly_known(session_found.route, roster_))
+                text += ": " + std::string(session_found.route);
         } else if (rules_.names.empty()) {
             text = "no session id is looked for";
         } else {
@@ -161,7 +163,9 @@ private:
 
     void failover() {
         const std::string by = choice_.session.id.empty() ? "the client's address" : "the session id";
-        add(Affinity::failover, "another member, by consistent hashing of " + by, is(Affinity::failover));
+        add(Affinity::failover,
+            choice_.worker ? "another member, by consistent hashing of " + by : "nobody else can serve",
+            is(Affinity::failover));
     }
 
     void hash() {
@@ -177,7 +181,9 @@ private:
     }
 
     void hash_failover() {
-        if (choice_.home) add(Affinity::failover, "the next one by consistent hashing", is(Affinity::failover));
+        if (!choice_.home) return;
+        add(Affinity::failover, choice_.worker ? "the next one by consistent hashing" : "nobody else can serve",
+            is(Affinity::failover));
     }
 
     void fresh() {

@@ -156,6 +156,17 @@ def test_what_may_help_where_nobody_can_serve(httpd, backends):
                                "(forcerecovery=On)")
 
 
+def test_where_a_session_cannot_move_nobody_else_can_serve(httpd, backends):
+    server = httpd(site([line + "status=+D" for line in with_routes(backends(2))]))
+    told_of = told(server, cookie=f"JSESSIONID={ID}.node1")
+    assert told_of[2:] == ["> failover  nobody else can serve", "goes to   nobody: 503"]
+
+
+def test_a_session_id_without_a_route_is_near_to_none_also_where_a_member_has_none(httpd, backends):
+    one, two = backends(2)
+    server = httpd(site([f"{one.url} route=node1", two.url]))
+    answer = server.curl("/lbsticky-status?explain=mycluster", cookie=f"JSESSIONID={ID}")
+    assert "  route     JSESSIONID=0123...(16) has no route of a member\n" in answer.body
 
 
 @pytest.mark.parametrize("asked", ["MyCluster", "balancer://MyCluster", "mycluster", "BALANCER://MyCluster/"])
