@@ -139,6 +139,11 @@ void note_given_session(const Decision& decision, std::string_view id) noexcept 
         decision.activity->session_placed();
 }
 
+void note_end(const Decision& decision) noexcept {
+    if (!decision.worker || !decision.activity || !(decision.worker->s->status & PROXY_WORKER_DRAIN)) return;
+    decision.activity->last_sticky().store(static_cast<std::uint64_t>(apr_time_now()), std::memory_order_relaxed);
+}
+
 Tally make_known(const Decision& decision, request_rec* r, std::string_view cookies, bool again) noexcept {
     // What is told to people needs memory; without it the request is served all the same.
     const auto tell = [](auto&& what) { guarded(what, [](const char*) {}); };

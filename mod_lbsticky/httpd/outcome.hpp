@@ -26,6 +26,10 @@ struct Tally {
 // be counted when the request has ended.
 Tally make_known(const Decision& decision, request_rec* r, std::string_view cookies, bool again) noexcept;
 
+// Notes that a request has ended. Of a draining worker it is quiet from then on only: whoever was served for longer
+// than that, or began a session with that request, may ask again.
+void note_end(const Decision& decision) noexcept;
+
 // Notes that the worker of a decision has made a session: with its first request it had no id that could be counted,
 // and where new sessions go by their number the next one would go to the same worker. `id` has no route.
 void note_given_session(const Decision& decision, std::string_view id) noexcept;

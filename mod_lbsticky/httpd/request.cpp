@@ -187,6 +187,8 @@ proxy_worker* Request::fall_back_to(Balancer* own, proxy_worker* worker) noexcep
 int Request::request_status(int* status, request_rec* r) noexcept {
     auto* request = static_cast<Request*>(ap_get_module_config(r->request_config, &lbmethod_sticky_module));
     if (!request) return DECLINED;
+    // This first, or its member might seem to be drained in between.
+    if (request->decision_) note_end(*request->decision_);
     request->in_flight_.end();
     request->trial_.ended(*status, r);
     request->tally_.count();

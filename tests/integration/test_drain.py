@@ -85,6 +85,19 @@ def test_who_is_nobody_is_not_found(httpd, backends):
     assert server.curl("/lbsticky-status").status == 200
 
 
+def test_a_session_whose_request_took_long_may_ask_again(httpd, backends, send):
+    members = gated(backends, 2)
+    server = httpd(site(with_routes(members), "LBStickyDrain quiet=2s"), processes=3)
+    [slow] = hold(send, server, members[0])
+    drain(server, members[0])
+    wait_until(lambda: server.report()["workers"][0]["draining_seconds"] >= 3, "it has drained for longer than that")
+    members[0].gate.set()
+    slow.answer()
+    all_have_ended(server)
+    status, line = ask_whether_drained(server, members[0].url)
+    assert status == 409 and re.fullmatch(r"a session of its may ask within [12] s", line)
+    wait_until(lambda: ask_whether_drained(server, members[0].url) == (200, "drained"), "it is drained")
+
 
 @pytest.mark.parametrize("member", ["http://LocalHost:80/App", "unix:/run/app.sock|http://App", "HTTPS://127.0.0.1:443",
                                     "http://user:password@127.0.0.1:1", "ajp://[::1]:8009"])
