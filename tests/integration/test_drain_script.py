@@ -120,3 +120,68 @@ def test_it_says_where_it_is_not_told_of_the_state(httpd, backends, drain):
     [member] = backends(1)
     server = httpd(MANAGER + cluster(member.url, more=SOON))
     assert refused(drain(server.url, "mycluster", member.url), "lbsticky-status answers with status")
+
+
+ANOTHER_HOST = ["--header", "Host: www.example.org"]
+
+
+@pytest.mark.parametrize("name, asked", [("MyCluster", "MyCluster"), ("my.cluster", "balancer://my.cluster"),
+                                         ("my$cluster:8080", "my$cluster:8080")])
+def test_a_balancers_name_is_written_as_in_the_configuration(httpd, backends, drain, name, asked):
+    members = backends(2)
+    # One whose name is like it stands first, and has another nonce.
+    server = httpd(STATUS + cluster(*members_of(members), name=name.replace(".", "-") + "1", path="/other")
+                   + cluster(*members_of(members), name=name, more=SOON))
+    assert ended(drain(server.url, asked, members[1].url)) == (0, [is_drained(members[1])], "")
+    assert server.report(name.lower())["workers"][1]["status"] == ["usable", "draining", "drained"]
+
+
+def test_a_nonce_may_be_that_of_the_configuration(httpd, backends, drain):
+    members = backends(2)
+    server = httpd(STATUS + cluster(*members_of(members), settings="lbmethod=sticky nonce=Of+the=operators",
+                                    more=SOON))
+    assert ended(drain(server.url, "mycluster", members[1].url)) == (0, [is_drained(members[1])], "")
+
+
+@pytest.mark.parametrize("before", ["", "UseCanonicalName On\nServerName www.example.org\n"],
+                         ids=["by curl's options", "by UseCanonicalName"])
+def test_the_site_may_go_by_another_name_than_its_url_says(httpd, backends, drain, monkeypatch, before):
+    members = backends(2)
+    monkeypatch.setenv("CURL_OPTIONS", '--header "Host: www.example.org"')
+    host = "<VirtualHost *>\nServerName first.example\n</VirtualHost>\n<VirtualHost *>\nServerName www.example.org\n"
+    server = httpd(before + host + STATUS + cluster(*members_of(members), more=SOON) + "</VirtualHost>\n",
+                   expected=["AH10187: ignoring params in balancer-manager cross-site access"])
+    assert ended(drain(server.url, "mycluster", members[1].url)) == (0, [is_drained(members[1])], "")
+    report = [line for line in server.curl("/lbsticky-status", *ANOTHER_HOST).body.splitlines()
+              if 'status="draining"' in line]
+    assert [line[-1] for line in report] == ["0", "1"]
+    assert ended(drain("--undo", server.url, "mycluster", members[1].url))[0] == 0
+    assert 'status="draining"} 1' not in server.curl("/lbsticky-status", *ANOTHER_HOST).body
+
+
+@pytest.mark.parametrize("undo", [[], ["--undo"]], ids=["drain", "undo"])
+def test_it_says_when_the_manager_ignores_the_change(httpd, backends, drain, undo):
+    # httpd's manager changes nothing where the nonce is None.
+    members = backends(2)
+    server = httpd(STATUS + cluster(*(f"{line} status={'+N' if undo else '-N'}" for line in members_of(members)),
+                                    settings="lbmethod=sticky nonce=None", more=SOON))
+    assert refused(drain(*undo, server.url, "mycluster", members[1].url), "has ignored the change")
+
+
+def test_a_page_of_the_application_is_no_verdict(httpd, backends, drain):
+    [member] = backends(1)
+    member.name = "<p>Welcome</p>\n"
+    server = httpd(MANAGER + cluster(member.url, more="LBStickyDrain quiet=1h"))
+    assert refused(drain(server.url, "mycluster", member.url), "lbsticky-status answers with status 200 and no verdict")
+    assert "Init Drn" not in server.manager_page()
+
+
+def test_a_member_is_written_as_in_the_configuration(httpd, backends, drain, open_folder):
+    [socket] = backends(1, unix=str(open_folder))
+    [other] = backends(1)
+    members = [socket.url, other.url.replace("http://127.0.0.1", "HTTP://LocalHost") + "/App",
+               other.url.replace("http://", "http://user:password@"), "ajp://[::1]:8009", "http://127.0.0.1:80/App"]
+    server = httpd(STATUS + cluster(*members, more=SOON), modules=["proxy_ajp"])
+    for count, member in enumerate(members, 1):
+        assert ended(drain(server.url, "mycluster", member)) == (0, [f"{member} is drained: it can be stopped"], "")
+        assert sum("drained" in worker["status"] for worker in server.report()["workers"]) == count
