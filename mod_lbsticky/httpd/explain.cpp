@@ -26,8 +26,14 @@ request_rec request_for(const request_rec& asking, const char* url) noexcept {
     return r;
 }
 
+// Whether an answer may give a session id of that name that stays by the balancer's cookie alone: it is not learned,
+// and has no route appended.
+bool may_come_without_route(const SessionName& name) noexcept {
+    return name.keeping == Keeping::given && name.where != Where::expression;
+}
+
 // By what the client would come back, a sentence each.
-std::vector<std::string> given_by(const Decision& decision, request_rec* r) {
+std::vector<std::string> given_by(const Decision& decision, const Rules& rules, request_rec* r) {
     const Balancer& own = *decision.balancer;
     std::vector<std::string> given;
     if (!decision.worker) return given;
@@ -41,7 +47,7 @@ std::vector<std::string> given_by(const Decision& decision, request_rec* r) {
             given.push_back(cookie);
         else if (!decision.is_kept && decision.session.exists())
             given.push_back(cookie + ", unless the answer gives a session id with a route");
-        else
+        else if (std::any_of(rules.names.begin(), rules.names.end(), may_come_without_route))
             given.push_back(cookie + ", if the answer's session id has no route");
     } else if (decision.cookie) {
         given.push_back("no cookie: " + own.cookie_name + " is for path=" + own.cookie.attributes.path);
@@ -91,7 +97,7 @@ Explanation explain(Balancer& own, const request_rec& asking, const char* url) {
         explanation.route = roster.workers()[*choice.worker].route;
     }
     if (!choice.worker && choice.affinity != Affinity::refused) explanation.unless = unless(own, roster);
-    explanation.given = given_by(decision, &r);
+    explanation.given = given_by(decision, rules, &r);
     return explanation;
 }
 

@@ -244,10 +244,20 @@ def test_a_store_is_not_asked_but_spoken_of(httpd, backends):
     assert server.report()["learned"]["store"]["failures"] == 0
 
 
+@pytest.mark.parametrize("line", ["JSESSIONID route=learn", "header:X-Session route=append", '"expr:%{HTTP:X-Id}"'])
+def test_where_no_answer_has_an_id_without_a_route_no_cookie_is_spoken_of(httpd, backends, line):
+    members = backends(2)
+    for member in members:
+        member.headers = [("Set-Cookie", f"JSESSIONID={ID}"), ("X-Session", ID), ("X-Id", ID)]
+    server = httpd(site(with_routes(members), more=f"LBStickySession {line}"))
+    assert not any("cookie lbsticky" in line for line in told(server) if line.startswith("is given"))
+    assert not any(cookie.startswith("lbsticky") for cookie in server.curl().set_cookies)
+
+
 def test_what_is_appended(httpd, backends):
     server = httpd(site(with_routes(backends(2)), more="LBStickySession JSESSIONID route=append"))
     assert told(server, cookie=f"JSESSIONID={ID}.node2") == [
-        "> route     JSESSIONID=0123...(22), node2: NODE2 (usable)", "goes to   NODE2, route node2", where_needed(2),
+        "> route     JSESSIONID=0123...(22), node2: NODE2 (usable)", "goes to   NODE2, route node2",
         "is given  the route node2, behind each session id that is to have one appended"]
 
 
