@@ -355,6 +355,25 @@ def test_a_method_chosen_in_the_manager_stays_after_a_restart_where_httpd_is_tol
         server.graceful()
 
 
+def test_a_drain_outlives_a_restart_where_httpd_is_told_to_keep_it_everywhere(started):
+    def drains():
+        return "draining" in server.report()["workers"][0]["status"]
+
+    def restarted():
+        old = server.children()
+        server.graceful()
+        wait_until(lambda: not old & server.children(), "the generation before has ended")
+
+    persist = "BalancerPersist On"
+    for inner, stays in (("", False), (persist, True)):
+        server = started(f"{persist}\n" + OUTSIDE + host(PASS, inner, name="a") + host(PASS, inner, name="b"))
+        member = next(iter(server.state()))
+        assert server.manager("mycluster", member, w_status_N="1").status == 200 and drains()
+        restarted()
+        assert drains() == stays
+        server.stop()
+
+
 def test_a_method_that_is_taken_out_of_the_virtual_hosts_configuration_makes_room_for_the_inherited_one(started):
     server = started(OUTSIDE + host(f"{PASS} lbmethod=byrequests"))
     assert method(server) == "byrequests"
