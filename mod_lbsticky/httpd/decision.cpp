@@ -125,6 +125,7 @@ void decide(Decision& decision, Balancer& own, const Claims& claims, const Rules
         const Worker& wanted = roster->workers()[*moved_from];
         decision.is_drain_over = wanted.is_drain_over && wanted.usable;
     }
+    decision.is_session_over = is_session_over(rules, *roster, choice);
     decision.has_names = !rules.names.empty();
     decision.has_cookie = choice.cookie.present;
     decision.unknown_cookie = choice.cookie.present && !choice.cookie.worker;

@@ -33,6 +33,7 @@ struct Decision {
     bool unknown_cookie = false;   // which names nobody,
     bool outdated_cookie = false;  // or names somebody by another than the first secret
     bool is_drain_over = false;    // that of moved_from: it would have served otherwise
+    bool is_session_over = false;  // the cookie names a member that drains, and there is no session id
     bool nearly_known = false;     // its route is a worker's but for case or a character or two; only for the log
     bool begins_session = false;   // it may be the first of a session
     Trial trial;                   // of the worker, if it is due; under way only then

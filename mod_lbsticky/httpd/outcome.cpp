@@ -81,11 +81,17 @@ std::string member(const Decision& decision) {
     return text;
 }
 
+// What decided, where the affinity alone does not tell.
+const char* reason(const Decision& decision) noexcept {
+    if (decision.is_drain_over) return " (drain deadline)";
+    if (decision.is_session_over) return " (session over)";
+    return "";
+}
+
 // One line a choice: what an administrator looks at who asks why a request went where it went.
 void log_line(const Decision& decision, request_rec* r) {
     ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, "%s: affinity %s%s, %s, %s", decision.balancer->httpds.s->name,
-                  word_for(decision.affinity), decision.is_drain_over ? " (drain deadline)" : "",
-                  identity(decision).c_str(), member(decision).c_str());
+                  word_for(decision.affinity), reason(decision), identity(decision).c_str(), member(decision).c_str());
 }
 
 std::uint64_t keyed_hash(const HashKeys& keys, std::string_view text) noexcept {

@@ -263,6 +263,7 @@ def test_who_has_no_session_id_any_more_leaves_a_draining_member(httpd, backends
     answer = server.curl(cookie="NODE=.node1")
     assert (answer.body, answer.affinity) == ("backend2", "new")
     assert answer.set_cookies[0].startswith("NODE=.node2")
+    assert server.decisions()[-1].startswith("balancer://mycluster: affinity new (session over), no session, member")
     assert server.curl(cookie=f"NODE=.node1; {SESSION}").body == "backend1"  # a session that is alive stays
     assert requests_in(server.report())["new", "node2"] == 1
 
