@@ -103,7 +103,7 @@ def test_it_ends_with_a_sentence_when_somebody_ends_the_drain(httpd, backends, d
     assert "a session of its may ask" in script.stdout.readline()
     server.graceful()
     status, _, errors = ended(script)
-    assert status == 1 and f"somebody has ended the drain of {members[1].url}" in errors and "BalancerPersist" in errors
+    assert status == 1 and f"somebody ended the drain of {members[1].url}" in errors and "BalancerPersist" in errors
 
 
 def test_it_says_at_once_what_is_not_there(httpd, backends, drain):
