@@ -276,13 +276,18 @@ private:
         return answer.is_good();
     }
 
-    // Calls the store without the lock.
+    // Calls the store without the lock. A connection that was good before may be closed by now, because nobody used it
+    // for so long or because the store was restarted: then it is called once more, by a new one.
     template <typename Call>
     StoreAnswer attempt(Lock& lock, Call&& call) {
         busy_since_ = Clock::now();
         lock.unlock();
         StoreAnswer answer = call();
+        const bool was_closed = answer.outcome == Outcome::lost && was_good_;
+        if (was_closed) answer = call();
         lock.lock();
+        was_lost_ = was_lost_ || was_closed;
+        was_good_ = answer.is_good();
         began_ = *std::exchange(busy_since_, std::nullopt);
         took_ = Clock::now() - began_;
         return answer;
@@ -368,6 +373,7 @@ private:
     Clock::time_point began_;                      // the last one that ended
     Clock::duration took_{};                       // the same
     std::string last_key_;                         // that it was asked about
+    bool was_good_ = false;                        // the last answer, and so is the connection
     bool was_lost_ = false;                        // the connection, since the last success
     std::vector<std::pair<StoreEvent, std::string>> events_;
     std::atomic<std::uint64_t> epoch_{0};

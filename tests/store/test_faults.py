@@ -6,6 +6,7 @@ so is the timeout, or one that is busy would be an outage; LBSTICKY_STORE_TIMEOU
 
 import os
 import signal
+import time
 
 import pytest
 
@@ -122,6 +123,27 @@ def test_a_restart_between_two_questions_is_noticed(kind, start, drive):
     assert driver.counts()["epoch"] == 1
     assert driver.events() == []
     assert (driver.look("before"), driver.look("after")) == (None, "value")
+
+
+# What a store is told to close connections that nobody uses for a second.
+CLOSING = {"redis": ("--timeout", "1"), "memcached": ("-o", "idle_timeout=1")}
+
+
+@pytest.mark.parametrize("restarted", [False, True], ids=["nobody used it", "the store was restarted"])
+def test_a_connection_that_is_closed_meanwhile_costs_no_answer(kind, start, drive, restarted):
+    store = start(kind, *(() if restarted else CLOSING[kind]))
+    driver = drive(store.address, TIMEOUT)
+    driver.put("key", "value")
+    if restarted:
+        store.stop()
+        store.start()
+        drive(store.address, TIMEOUT).put("key", "value")
+    else:
+        time.sleep(4)  # memcached looks for them every now and then
+    assert driver.look("key") == "value"
+    counts = driver.counts()
+    assert (counts["hits"], counts["unanswered"], counts["failures"], driver.events()) == (1, 0, 0, [])
+    assert counts["epoch"] == 1, "it may have forgotten everything"
 
 
 def test_a_full_redis_is_still_asked_and_gets_what_waits_when_it_has_room(start, drive):
