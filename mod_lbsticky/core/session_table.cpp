@@ -28,6 +28,11 @@ std::uint64_t worth(std::uint32_t last_use, Origin origin, std::uint32_t now, st
     return rank << 32 | (std::numeric_limits<std::uint32_t>::max() - age_of(last_use, now));
 }
 
+// Whether an entry makes way for another one of the same session, whoever comes.
+bool yields(Origin there, Origin comes) noexcept {
+    return there == Origin::guessed && comes != Origin::guessed;
+}
+
 // What a claim of that second is; not 0.
 std::uint16_t claim_of(std::uint32_t now) noexcept {
     const auto claim = static_cast<std::uint16_t>(now);
@@ -74,7 +79,8 @@ bool SessionTable::move(SessionKey key, std::uint64_t worker, std::uint32_t now,
 bool SessionTable::put(SessionKey key, Found wanted, bool moves, std::uint32_t now, std::uint32_t idle) noexcept {
     // An application may give the same id with each response: then nothing is written.
     const auto found = find(key, now, idle);
-    if (found && (*found == wanted || !moves)) return found->worker == wanted.worker;
+    if (found && (*found == wanted || !(moves || yields(found->origin, wanted.origin))))
+        return found->worker == wanted.worker;
 
     const auto stored = store({key, wanted, now}, moves, now, idle);
     if (stored == Stored::for_another) losses_.evicted.fetch_add(1, std::memory_order_relaxed);
@@ -160,7 +166,7 @@ SessionTable::Stored SessionTable::Set::store(const Entry& entry, bool moves, st
     each_place(entry.key, [&](Place& place) {
         const std::uint32_t last = place.last_use.load(std::memory_order_relaxed);
         if (const auto found = place.of(entry.key)) {
-            if (is_alive(last, now, idle) && !moves)
+            if (is_alive(last, now, idle) && !(moves || yields(found->origin, entry.found.origin)))
                 known = found->worker == entry.found.worker ? Stored::yes : Stored::not_needed;
             victim = &place;
             least = 0;

@@ -20,8 +20,9 @@ struct SessionKey {
 
 // Why a session is on its worker.
 enum class Origin : std::uint8_t {
-    placed,  // the balancer chose the worker for an id that nobody knew
-    given,   // the worker made the id
+    guessed,  // the balancer chose the worker for an id that it did not know, and others may know better
+    placed,   // the balancer chose the worker for an id that nobody knew
+    given,    // the worker made the id
 };
 
 // A table of sessions, 32 bytes each. Header, then sets of eight places; a session's key chooses its set, whatever the
@@ -85,12 +86,13 @@ public:
 
     // A session is on that worker, and is used now. True if from now on the table says that worker.
     //
-    // A session that is alive is moved if the id was `given`. One that is `placed` stays where it is, so that of those
-    // who place an id at once all but one see that they came too late.
+    // A session that is alive is moved if the id was `given`, or if it was only `guessed` where it is. Otherwise it
+    // stays where it is, so that of those who place an id at once all but one see that they came too late.
     //
-    // In a full set the last of these makes room: sessions that are not alive; `placed` ones by their last use; `given`
-    // ones by their last use. It may be the new one itself, which is then not stored: a flood of ids that somebody made
-    // up drives out what was placed, and never what a worker gave. Nor is it stored where somebody else is writing.
+    // In a full set the last of these makes room: sessions that are not alive; `guessed` ones by their last use; so
+    // `placed` ones; so `given` ones. It may be the new one itself, which is then not stored: a flood of ids that
+    // somebody made up drives out what was placed, and never what a worker gave. Nor is it stored where somebody else
+    // is writing.
     //
     // O(1): about 360 instructions where another one must make room.
     bool put(SessionKey key, std::uint64_t worker, std::uint32_t now, std::uint32_t idle, Origin origin) noexcept;
@@ -114,7 +116,7 @@ public:
     void inherit(const SessionTable& old, std::uint32_t now, std::uint32_t idle) noexcept;
 
 private:
-    static constexpr std::uint64_t mark = 0x6c627461626c6502ULL;  // "lbtable" and the version of the layout
+    static constexpr std::uint64_t mark = 0x6c627461626c6503ULL;  // "lbtable" and the version of the layout
     static constexpr std::size_t places_in_set = 8;
 
     struct Entry {

@@ -113,6 +113,7 @@ std::optional<LearnedSessions::Recalled> LearnedSessions::recall(Claims& claims,
         if (const auto known = table_.find(recalled.id.key, now, idle_, is_used)) {
             claims.learned = recalled.worker = known->worker;
             recalled.is_due = is_due(known->last_use, now);
+            recalled.is_guess = has_store() && known->origin == Origin::guessed;
             return recalled;
         }
         if (!first) first = recalled;
@@ -127,6 +128,7 @@ void LearnedSessions::ask_store(Recalled& recalled, Claims& claims) noexcept {
             const auto entry = value ? read_entry(*value) : std::nullopt;
             if (!entry) return;
             claims.learned = recalled.worker = hash64(entry->route);
+            recalled.is_guess = false;
             table_.put(recalled.id.key, *recalled.worker, table_time(), idle_, Origin::placed);
         },
         [](const char*) {});  // without memory it is as if the store knew nothing
@@ -140,10 +142,10 @@ void LearnedSessions::keep(const Recalled& recalled, const proxy_worker& worker)
             const std::uint32_t now = table_time();
             bool is_kept = true;
             if (!recalled.worker)
-                is_kept = table_.put(recalled.id.key, hash, now, idle_, Origin::placed);
+                is_kept = table_.put(recalled.id.key, hash, now, idle_, has_store() ? Origin::guessed : Origin::placed);
             else if (*recalled.worker != hash)
                 table_.move(recalled.id.key, hash, now, idle_);
-            if (is_kept) put_into_store(recalled.id, text, !recalled.worker);
+            if (is_kept) put_into_store(recalled.id, text, !recalled.worker || recalled.is_guess);
         },
         [](const char*) {});  // without memory it is placed anew
 }

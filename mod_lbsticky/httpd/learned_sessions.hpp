@@ -71,6 +71,7 @@ public:
         Id id;
         std::optional<std::uint64_t> worker;  // hash64 of its route_id
         bool is_due = false;                  // the store is to be told again that it is in use
+        bool is_guess = false;                // it was placed there, and the store has not said yet that it agrees
     };
 
     // Looks a request's session up in the table, if it has an id that is learned, and notes in the claims where it is:
@@ -80,6 +81,12 @@ public:
 
     // Whether there is a store to ask for what recall() has not found.
     bool has_store() const noexcept { return store_ != nullptr; }
+
+    // Whether to ask it: also for what was placed when it knew nothing, or could not be asked. What another front end
+    // has learned may have been on its way to it.
+    bool is_to_ask(const Recalled& recalled) const noexcept {
+        return has_store() && (!recalled.worker || recalled.is_guess);
+    }
 
     // Asks the store for what recall() has not found. Waits no longer than its timeout.
     void ask_store(Recalled& recalled, Claims& claims) noexcept;

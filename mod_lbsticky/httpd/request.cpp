@@ -112,7 +112,7 @@ int Request::choose_worker(Balancer& own, proxy_worker** worker, request_rec* r,
 
     // Recall what was learned of the session. A store may be waited for, so not with the mutex.
     auto recalled = own.learned ? own.learned->recall(claims) : std::nullopt;
-    if (recalled && !recalled->worker && own.learned->has_store() && !names_worker(own, claims, rules, r))
+    if (recalled && own.learned->is_to_ask(*recalled) && !names_worker(own, claims, rules, r))
         own.learned->ask_store(*recalled, claims);
 
     claims_ = &claims;

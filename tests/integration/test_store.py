@@ -112,6 +112,44 @@ def test_a_second_front_end_finds_what_the_first_one_learned(start, httpd, backe
     assert of_store(one) == of_store(two) == []
 
 
+def test_what_another_front_end_learns_too_late_counts_from_the_next_request_on(start, httpd, backends, kind):
+    """A client is faster than the store, or was there before its session."""
+    store = start(kind)
+    members = backends(3)
+    first, second = [httpd(front(with_routes(members), store)) for _ in range(2)]
+    placed, affinity = asked(second, "early")
+    assert affinity == "hash"
+    all_are_stored(second, 1)
+    home = placed % 3 + 1
+    give(first, members, home, "early")
+    all_are_stored(first, 1)
+    assert [asked(second, "early") for _ in range(3)] == [(home, "learned")] * 3
+    looks = store_of(second)["look_ups"]
+    assert (looks["hit"], looks["miss"]) == (1, 1), "what the store has said is not asked for again"
+
+
+def test_a_store_that_is_late_once_costs_one_request(start, httpd, backends, kind):
+    store = start(kind)
+    members = backends(3)
+    first, second = [httpd(front(with_routes(members), store, "timeout=100ms"), expected=AWAY, processes=1)
+                     for _ in range(2)]
+    placed = {id: asked(first, id)[0] for id in ("a", "b", "c")}
+    homes = {id: number % 3 + 1 for id, number in placed.items()}
+    for id, home in homes.items():
+        give(first, members, home, id)
+    all_are_stored(first, 6)
+    asked(second, "another")  # it is connected
+    store.process.send_signal(signal.SIGSTOP)
+    try:
+        assert asked(second, "a") == (placed["a"], "hash")
+    finally:
+        store.process.send_signal(signal.SIGCONT)
+    wait_until(lambda: asked(second, "a") == (homes["a"], "learned"), "the store has been asked again")
+    assert served(second, homes) == served(first, homes) == homes
+    third = httpd(front(with_routes(members), store))
+    assert served(third, homes) == homes, "nobody has told the store anything else"
+
+
 def test_a_start_finds_what_was_learned_before_the_stop(start, httpd, backends, kind):
     store = start(kind)
     members = backends(4)

@@ -229,6 +229,28 @@ TEST_CASE("placing moves no session that is alive", "[session_table]") {
     CHECK(table->evicted() == 0);
 }
 
+TEST_CASE("what was only guessed makes way for whoever knows, and for no other guess", "[session_table]") {
+    const Table table(8);
+    REQUIRE(table.put(1, Origin::guessed, noon));
+    CHECK_FALSE(table->put(key(1), worker(2), noon, idle, Origin::guessed));
+    CHECK(table->find(key(1), noon, idle)->origin == Origin::guessed);
+
+    for (const Origin origin : {placed, given}) {
+        CHECK(table->put(key(1), worker(3), noon, idle, origin));
+        CHECK(*table->find(key(1), noon, idle) == Found{worker(3), origin});
+        CHECK_FALSE(table->put(key(1), worker(1), noon, idle, Origin::guessed));
+    }
+    CHECK(table->held(noon, idle) == 1);
+}
+
+TEST_CASE("in a full set a guess makes room before what was placed", "[session_table]") {
+    const Table table(8);
+    for (std::uint64_t n = 1; n <= 8; ++n) table.put(n, n == 5 ? Origin::guessed : placed, noon + (n == 5 ? 9 : 0));
+    CHECK(table.put(9, placed, noon + 10));
+    CHECK(table.found(1, 9, noon + 10) == "pppp-pppp");
+    CHECK_FALSE(table.put(10, Origin::guessed, noon + 10));
+}
+
 TEST_CASE("a session is alive until its last use is longer ago than allowed", "[session_table]") {
     const Table table(100);
     for (std::uint64_t n = 1; n <= 3; ++n) table.put(n, given, noon);
