@@ -195,6 +195,19 @@ std::optional<GivenCookie> read_set_cookie(std::string_view header, std::string_
     }
 }
 
+bool is_of_1970_or_before(std::string_view date) noexcept {
+    constexpr std::string_view digits = "0123456789";
+    for (auto at = date.find_first_of(digits); at != std::string_view::npos;) {
+        const auto end = std::min(date.find_first_not_of(digits, at), date.size());
+        const std::string_view number = date.substr(at, end - at);
+        // Four digits are a year or a zone; two behind a hyphen are a year of RFC 850's.
+        if (number.size() == 4 && number >= "1601" && number <= "1970") return true;
+        if (number == "70" && at > 0 && date[at - 1] == '-') return true;
+        at = date.find_first_of(digits, end);
+    }
+    return false;
+}
+
 bool is_cookie_value(std::string_view text) noexcept {
     return std::all_of(text.begin(), text.end(),
                        [](char c) { return c > ' ' && c < 0x7f && c != '"' && c != ',' && c != ';' && c != '\\'; });

@@ -51,6 +51,10 @@ struct GivenCookie {
 // Reads a Set-Cookie header (RFC 6265, section 5.2); nothing if it gives a cookie of another name.
 std::optional<GivenCookie> read_set_cookie(std::string_view header, std::string_view name) noexcept;
 
+// Whether a date, as Expires has it in any of the forms that browsers read, is of 1970 or before: of these APR knows
+// none, or takes them for no date. O(date).
+bool is_of_1970_or_before(std::string_view date) noexcept;
+
 // Whether the text is allowed as the value of a cookie (cookie-octets of RFC 6265, section 4.1.1).
 bool is_cookie_value(std::string_view text) noexcept;
 

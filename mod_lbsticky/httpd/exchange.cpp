@@ -91,8 +91,9 @@ bool is_deletion(const GivenCookie& cookie, apr_pool_t* pool) noexcept {
     if (cookie.value.empty()) return true;
     if (cookie.is_over) return *cookie.is_over;
     if (cookie.expires.empty()) return false;
-    // The date that most deletions have is 0 in APR's clock, which is also its answer to what is no date.
-    if (cookie.expires.find("1970") != std::string_view::npos) return true;
+    // The date that most deletions have is 0 in APR's clock, which is also its answer to what is no date, and to what
+    // was before.
+    if (is_of_1970_or_before(cookie.expires)) return true;
     const apr_time_t date = apr_date_parse_rfc(apr_pstrmemdup(pool, cookie.expires.data(), cookie.expires.size()));
     return date != APR_DATE_BAD && date <= apr_time_now();
 }

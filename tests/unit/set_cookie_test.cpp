@@ -203,4 +203,16 @@ TEST_CASE("a Set-Cookie header says how long the cookie lives", "[set_cookie]") 
     CHECK(read_set_cookie("SID=1; Expires", "SID")->expires.empty());
 }
 
+TEST_CASE("a date of 1970 or before is told from later ones, and from what is no date", "[set_cookie]") {
+    for (const char* date :
+         {"Thu, 01 Jan 1970 00:00:00 GMT", "Thu, 01-Jan-1970 00:00:01 GMT", "Thursday, 01-Jan-70 00:00:00 GMT",
+          "Thu Jan  1 00:00:00 1970", "Wed, 31 Dec 1969 23:59:59 GMT", "Mon, 01-Jan-1601 00:00:00 GMT"})
+        CHECK(is_of_1970_or_before(date));
+    for (const char* date :
+         {"Fri, 01 Jan 1971 00:00:00 GMT", "Sun, 09-Jun-2099 19:16:01 GMT", "Mon, 01-Jan-0001 00:00:00 GMT",
+          "Sat, 01 Jan 2000 19:69:70 +1400", "Tuesday, 01-Jan-69 00:00:00 GMT", "Sunday, 01-Jan-71 00:00:00 GMT",
+          "19700", "70", "soon", ""})
+        CHECK_FALSE(is_of_1970_or_before(date));
+}
+
 }  // namespace lbsticky
