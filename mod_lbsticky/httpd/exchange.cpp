@@ -5,6 +5,7 @@
 #include <new>
 #include <optional>
 #include <span>
+#include <utility>
 
 #include "core/masked_url.hpp"
 #include "core/set_cookie.hpp"
@@ -356,7 +357,7 @@ bool Exchange::append_route(apr_table_entry_t& header, const SessionName& name, 
 // Reads the session ids that the member gives, appends routes to those that are to have one, and learns those that are
 // to be learned. Returns whether the id that the client has after this response brings its session back; nothing if it
 // has none.
-std::optional<bool> Exchange::read_given_ids(request_rec* r) {
+std::optional<bool> Exchange::read_given_ids(request_rec* r, std::span<apr_table_t** const> tables) {
     Balancer& own = *decision_->balancer;
     const char separator = own.httpds.s->sticky_separator;
     std::optional<CurrentRoster> current;  // once an id is given
@@ -366,7 +367,7 @@ std::optional<bool> Exchange::read_given_ids(request_rec* r) {
         const bool is_learned = name.keeping == Keeping::learn;
         std::optional<std::string_view> given;  // of several the last one, as browsers do; empty: it takes it away
         bool given_has_route = false;
-        for (apr_table_t** table : header_tables(r)) {
+        for (apr_table_t** table : tables) {
             for (apr_table_entry_t& header : entries_of(*table)) {
                 const auto id = id_given_by(header, name, r->pool);
                 if (!id) continue;
@@ -394,13 +395,14 @@ std::optional<bool> Exchange::read_given_ids(request_rec* r) {
 
 void Exchange::answer(request_rec* r) {
     restore(r);
+    is_answered_ = true;
     if (!decision_) return;
     Balancer& own = *decision_->balancer;
     if (recalled_) own.learned->keep(*recalled_, *decision_->worker);
     bool is_due = may_be_due(*decision_, r);
     const bool depends_on_ids = is_due && is_only_where_needed(*decision_);
     if (depends_on_ids || decision_->id || own.learned || places_by_sessions(own)) {
-        const auto is_kept = read_given_ids(r);
+        const auto is_kept = read_given_ids(r, header_tables(r));
         if (depends_on_ids) is_due = is_kept == false;
     }
     if (own.cookie_name.empty()) return;
@@ -414,6 +416,14 @@ void Exchange::answer(request_rec* r) {
         });
     if (own.cookie.attributes.no_cache && !is_private) apr_table_mergen(r->headers_out, "Cache-Control", "private");
     own.shared.cookies_issued().fetch_add(1, std::memory_order_relaxed);
+}
+
+void Exchange::answered_by_another(request_rec* r) {
+    if (!decision_ || !has_filters_ || std::exchange(is_answered_, true)) return;
+    if (!decision_->id && !decision_->balancer->learned) return;
+    // mod_proxy_fcgi and mod_proxy_scgi put what they are given where errors keep it.
+    apr_table_t** kept = &r->err_headers_out;
+    read_given_ids(r, {&kept, 1});
 }
 
 void Exchange::answered_by_upgrade() const noexcept {

@@ -40,6 +40,10 @@ public:
     // member sets. Not for a 101 (Switching Protocols).
     void answer(request_rec* r);
 
+    // For a page that takes the place of what the member answered (ProxyErrorOverride), which passes no filter of this
+    // module: such session ids as reach the client all the same are given routes, and learned.
+    void answered_by_another(request_rec* r);
+
     // Counts the cookie that went out with a 101, which passes no filter.
     void answered_by_upgrade() const noexcept;
 
@@ -55,7 +59,7 @@ private:
     template <typename Shortened>
     void shorten(request_rec* r, const char* name, Shortened&& shortened);
     bool append_route(apr_table_entry_t& header, const SessionName& name, std::string_view id, apr_pool_t* pool);
-    std::optional<bool> read_given_ids(request_rec* r);
+    std::optional<bool> read_given_ids(request_rec* r, std::span<apr_table_t** const> tables);
     void set_early(request_rec* r) noexcept;
     void take_off(request_rec* r) noexcept;
 
@@ -64,6 +68,7 @@ private:
     std::optional<LearnedSessions::Recalled> recalled_;  // whose session stays with the member once that has answered
     const char* early_ = nullptr;  // the Set-Cookie header that was set before the member answered
     bool has_filters_ = false;     // the response passes those of this module
+    bool is_answered_ = false;     // it has
 };
 
 // Registers the output filters. For register_hooks.

@@ -36,6 +36,9 @@ void register_hooks(apr_pool_t* pool) noexcept {
 
     APR_OPTIONAL_HOOK(proxy, request_status, Request::request_status, nullptr, nullptr, APR_HOOK_REALLY_FIRST);
 
+    ap_hook_insert_error_filter(Request::insert_error_filter, nullptr, nullptr, APR_HOOK_MIDDLE);
+    ap_hook_insert_filter(Request::insert_filter, nullptr, nullptr, APR_HOOK_MIDDLE);
+
     // To show the state: in balancer-manager, to monitoring systems, in mod_status.
     ap_hook_insert_filter(insert_manager_filters, nullptr, nullptr, APR_HOOK_LAST);
     ap_hook_handler(refresh_load, nullptr, nullptr, APR_HOOK_REALLY_FIRST);

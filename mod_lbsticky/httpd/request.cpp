@@ -184,6 +184,16 @@ proxy_worker* Request::fall_back_to(Balancer* own, proxy_worker* worker) noexcep
     return worker;
 }
 
+void Request::replaced(request_rec* r) noexcept {
+    auto* request = static_cast<Request*>(ap_get_module_config(r->request_config, &lbmethod_sticky_module));
+    if (!request) return;
+    request->exchange_.restore(r);
+    // These three it is for want of an answer.
+    if (r->status == HTTP_BAD_GATEWAY || r->status == HTTP_SERVICE_UNAVAILABLE || r->status == HTTP_GATEWAY_TIME_OUT)
+        return;
+    guarded([&] { request->exchange_.answered_by_another(r); }, [](const char*) {});  // without memory: as it is
+}
+
 int Request::request_status(int* status, request_rec* r) noexcept {
     auto* request = static_cast<Request*>(ap_get_module_config(r->request_config, &lbmethod_sticky_module));
     if (!request) return DECLINED;

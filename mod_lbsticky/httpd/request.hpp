@@ -27,6 +27,13 @@ public:
     // what follows, the access log first of all, finds it as the client sent it.
     static int request_status(int* status, request_rec* r) noexcept;
 
+    // The hooks of httpd's that are run for an answer other than the member's: an error page of httpd's own, and what
+    // the request is redirected to within httpd. mod_proxy_fcgi sends these itself, before mod_proxy is done with it.
+    static void insert_error_filter(request_rec* r) noexcept { replaced(r); }
+    static void insert_filter(request_rec* r) noexcept {
+        if (r->prev) replaced(r->prev);
+    }
+
     // The worker for mod_proxy_balancer, which asks for it through the lbmethod: the one that was decided on, once;
     // else decides, since mod_proxy_balancer may have recovered workers meanwhile, or asks again. Null: nobody can
     // serve. Needs the balancer's thread mutex. Throws what std::exception is the base of; then nothing is decided.
@@ -36,6 +43,7 @@ public:
     proxy_worker* fall_back_to(Balancer* own, proxy_worker* worker) noexcept;
 
 private:
+    static void replaced(request_rec* r) noexcept;
     int choose_worker(Balancer& own, proxy_worker** worker, request_rec* r, proxy_server_conf* conf,
                       char** url) noexcept;
     std::span<const proxy_worker* const> failed() const noexcept {

@@ -388,6 +388,22 @@ def test_a_fastcgi_application_sees_and_gives_ids_without_a_route(httpd, cleanup
     assert b"abc.node" not in parameters and b"ghi.node" not in parameters
 
 
+@pytest.mark.parametrize("page", ["", 'ErrorDocument 404 "Sorry"', "ErrorDocument 404 /sorry"])
+def test_an_id_of_a_fastcgi_application_has_its_route_also_on_a_page_of_httpds_own(httpd, cleanup, page):
+    """Which has the cookies of the application's."""
+    class Responder(FastCgi):
+        headers = "Status: 404 Not Found\r\nSet-Cookie: sid=abc; Path=/\r\nX-Session: def\r\n"
+
+    members = [f"fcgi://127.0.0.1:{port} route=node{n}" for n, port in enumerate(two_responders(Responder, cleanup), 1)]
+    server = httpd(f"ProxyErrorOverride On\n{page}\nProxyPass /sorry !\n"
+                   + cluster(*members, more="LBStickySession sid header:X-Session route=append"),
+                   modules=["proxy_fcgi"])
+    for number in (1, 2):
+        answer = server.curl()
+        assert (answer.status, answer.set_cookies) == (404, [f"sid=abc.node{number}; Path=/"])
+        assert answer.header("X-Session") == f"def.node{number}"
+
+
 def test_a_servlet_container_sees_ids_without_a_route_over_ajp(httpd, cleanup):
     packets = []
 

@@ -25,7 +25,7 @@ from test_graceful_restart import restart
 from test_in_flight import ROOM
 from test_mcp import McpClient
 from test_own_cookie import UPGRADES, number_of, upgraded
-from test_protocols import two_responders
+from test_protocols import FastCgi, two_responders
 from test_state import SERVER_STATUS, TAG
 from test_virtual_hosts import bodies as bodies_of_host, host as host_of
 
@@ -274,6 +274,18 @@ def test_nothing_is_learned_from_a_page_of_httpds_own(httpd, backends, place, pa
         member.stop()
     assert server.curl().status in (302, 503)
     assert learned(server)["sessions"] == 0
+
+
+def test_an_id_of_a_fastcgi_application_is_learned_also_from_a_page_of_httpds_own(httpd, cleanup):
+    """Which has the cookies of the application's."""
+    class Responder(FastCgi):
+        headers = "Status: 404 Not Found\r\nSet-Cookie: sid=abc; Path=/\r\n"
+
+    members = [f"fcgi://127.0.0.1:{port} route=node{n}" for n, port in enumerate(two_responders(Responder, cleanup), 1)]
+    server = httpd("ProxyErrorOverride On\n" + cluster(*members, more=OFF + LEARN), modules=["proxy_fcgi"])
+    for number in (1, 2):
+        assert (server.curl().route, server.curl(cookie="sid=abc").route) == (f"node{number}", f"node{number}")
+        assert server.choices()[-1][1] == "learned"
 
 
 def test_an_error_page_that_another_balancer_serves_is_learned_by_that_one(httpd, backends):
