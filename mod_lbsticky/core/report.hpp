@@ -94,7 +94,7 @@ struct BalancerReport {
     std::uint64_t refused = 0;
     std::uint64_t cookies_issued = 0;
     std::uint64_t cookies_unknown = 0;
-    std::uint64_t cookies_outdated = 0;  // signed with another than the first secret
+    std::uint64_t cookies_outdated = 0;  // and appended tokens, of another than the first secret
     std::uint64_t ids_too_long = 0;      // session ids that no route could be appended to
     std::uint64_t unknown_routes = 0;    // session ids without a known route
 

@@ -103,7 +103,8 @@ public:
     std::atomic<std::uint64_t>& cookies_issued() noexcept { return cookies_issued_; }
     std::atomic<std::uint64_t>& cookies_unknown() noexcept { return cookies_unknown_; }
 
-    // Requests with a cookie of the balancer's own that was signed with another than the first secret.
+    // Requests with a cookie of the balancer's own, or a session id with an appended token, that was signed with
+    // another than the first secret.
     std::atomic<std::uint64_t>& cookies_outdated() noexcept { return cookies_outdated_; }
 
     // Session ids that no route was appended to, because they would have become too long.

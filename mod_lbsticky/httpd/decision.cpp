@@ -131,6 +131,9 @@ void decide(Decision& decision, Balancer& own, const Claims& claims, const Rules
     decision.unknown_cookie = choice.cookie.present && !choice.cookie.worker;
     decision.outdated_cookie = choice.cookie.worker && own.has_older_secrets() &&
                                choice.cookie.id != roster->workers()[*choice.cookie.worker].ids.front();
+    decision.outdated_route = choice.session.worker && claims.from->keeping == Keeping::append &&
+                              own.has_older_secrets() &&
+                              choice.session.route != roster->workers()[*choice.session.worker].ids.front();
     // Who is served elsewhere for this request only keeps what it has.
     if (choice.worker && !own.cookie_name.empty() && choice.affinity != Affinity::overload)
         decision.cookie = cookie_to_give(choice, *roster, decision, r->pool);

@@ -32,6 +32,7 @@ struct Decision {
     bool has_cookie = false;       // the request has the balancer's own cookie,
     bool unknown_cookie = false;   // which names nobody,
     bool outdated_cookie = false;  // or names somebody by another than the first secret
+    bool outdated_route = false;   // so does what was appended to the session id
     bool is_drain_over = false;    // that of moved_from: it would have served otherwise
     bool is_session_over = false;  // the cookie names a member that drains, and there is no session id
     bool nearly_known = false;     // its route is a worker's but for case or a character or two; only for the log

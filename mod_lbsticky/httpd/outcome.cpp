@@ -166,7 +166,8 @@ Tally make_known(const Decision& decision, request_rec* r, std::string_view cook
     if (!again) {
         if (decision.unknown_route()) shared.unknown_routes().fetch_add(1, std::memory_order_relaxed);
         if (decision.unknown_cookie) shared.cookies_unknown().fetch_add(1, std::memory_order_relaxed);
-        if (decision.outdated_cookie) shared.cookies_outdated().fetch_add(1, std::memory_order_relaxed);
+        if (decision.outdated_cookie || decision.outdated_route)
+            shared.cookies_outdated().fetch_add(1, std::memory_order_relaxed);
         if (decision.has_names) tell([&] { watch_for_sessions(decision, r, cookies); });
     }
     if (APLOG_R_IS_LEVEL(r, APLOG_DEBUG)) tell([&] { log_line(decision, r); });

@@ -451,6 +451,18 @@ def test_with_a_secret_the_token_is_appended(httpd, backends, secrets, place):
             assert place.seen(members[number - 1]) == "abc"
 
 
+def test_requests_with_a_token_of_an_older_secret_are_counted(httpd, backends, secrets):
+    """When it can be taken away."""
+    members = backends(2)
+    server = httpd(STATUS + cluster(*with_routes(members), more=f"{OFF}{APPEND}\n{secrets(NEW, OLD)}"))
+    for value in ("abc", f"abc.{token(NEW, 'node1')}", f"abc.{token(OLD, 'node9')}"):
+        server.curl(cookie=f"sid={value}")
+    assert server.report()["cookies_outdated"] == 0
+    for number in (1, 2):
+        server.curl(cookie=f"sid=abc.{token(OLD, f'node{number}')}")
+        assert server.report()["cookies_outdated"] == number
+
+
 TOKEN = token(OLD, "node2")
 FORGED = {
     "a plain route": "node2",
