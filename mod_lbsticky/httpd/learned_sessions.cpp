@@ -175,7 +175,10 @@ void LearnedSessions::put_into_store(const Id& id, std::string_view route_id, bo
 }
 
 std::string LearnedSessions::store_key_of(const Id& id) const {
-    return store_key(store_settings_->prefix, balancer_, std::string(name_text(*id.name)).append("=").append(id.text));
+    std::string name(name_text(*id.name));
+    // Of a header the case is nothing that front ends need to agree on.
+    if (id.name->where == Where::header) ap_str_tolower(name.data());
+    return store_key(store_settings_->prefix, balancer_, name.append("=").append(id.text));
 }
 
 }  // namespace lbsticky

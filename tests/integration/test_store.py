@@ -20,7 +20,7 @@ from server import STATUS, cluster, free_port, wait_until, with_routes
 from stores import KINDS, starter
 from test_configuration import refusal, section, written
 from test_graceful_restart import restart
-from test_learn import LEARN, OFF, asked, give, learned, quick_applications
+from test_learn import LEARN, OFF, InHeader, asked, give, learned, quick_applications
 from test_state import SERVER_STATUS, TAG
 
 PATIENT = "timeout=1s"  # of a machine that is busy a store is no less to be waited for
@@ -220,6 +220,21 @@ def test_prefixes_balancers_and_names_are_told_apart(start, httpd, backends, kin
                   for other in others]
     assert affinities == ["hash"] * 3
     assert asked(httpd(front(lines, store)), "abc") == (2, "learned")
+
+
+def test_the_name_of_a_header_is_the_same_in_small_and_capital_letters(start, httpd, backends):
+    store = start("redis")
+    members = backends(3)
+    first, second = [
+        httpd(STATUS + cluster(*with_routes(members), more=f"{OFF}LBStickySession header:{name} route=learn\n"
+                                                           f"LBStickyStore {store.address} {PATIENT}\n"))
+        for name in ("X-Session", "x-session")]
+    for number in (1, 2, 3):
+        give(first, members, number, f"id{number}", place=InHeader)
+    all_are_stored(first, 3)
+    assert [asked(second, f"id{number}", InHeader) for number in (1, 2, 3)] == [(n, "learned") for n in (1, 2, 3)]
+    key = hashlib.sha256(b"header:x-session=id1").hexdigest()
+    assert "node1" in store.ask(f"GET lbsticky:mycluster:{key}")
 
 
 def test_what_nobody_can_have_written_counts_for_nothing(start, httpd, backends):
