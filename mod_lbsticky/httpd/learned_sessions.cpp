@@ -107,18 +107,22 @@ bool LearnedSessions::is_due(std::uint32_t last_use, std::uint32_t now) noexcept
 std::optional<LearnedSessions::Recalled> LearnedSessions::recall(Claims& claims, bool is_used) noexcept {
     if (claims.sessions.empty() || claims.from->keeping != Keeping::learn) return std::nullopt;
     const std::uint32_t now = table_time();
-    std::optional<Recalled> first;
+    std::optional<Recalled> best;
     for (std::size_t i = 0; i < claims.sessions.size(); ++i) {
         Recalled recalled{id_of(*claims.from, claims.sessions[i]), std::nullopt};
-        if (const auto known = table_.find(recalled.id.key, now, idle_, is_used)) {
-            claims.learned = recalled.worker = known->worker;
+        const auto known = table_.find(recalled.id.key, now, idle_, is_used);
+        const bool is_given = known && known->origin == Origin::given;
+        if (best && !is_given && (best->worker || !known)) continue;
+        if (known) {
+            recalled.worker = known->worker;
             recalled.is_due = is_due(known->last_use, now);
             recalled.is_guess = has_store() && known->origin == Origin::guessed;
-            return recalled;
         }
-        if (!first) first = recalled;
+        best = recalled;
+        if (is_given) break;
     }
-    return first;
+    claims.learned = best->worker;
+    return best;
 }
 
 void LearnedSessions::ask_store(Recalled& recalled, Claims& claims) noexcept {

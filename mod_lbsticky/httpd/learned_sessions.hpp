@@ -75,8 +75,8 @@ public:
     };
 
     // Looks a request's session up in the table, if it has an id that is learned, and notes in the claims where it is:
-    // of several values the first that is known. It is used now, unless somebody only looks. No lock; a keyed hash of
-    // each value, and a look into the table.
+    // of several values the first that a worker gave, else the first that is known. It is used now, unless somebody
+    // only looks. No lock; a keyed hash of each value, and a look into the table.
     std::optional<Recalled> recall(Claims& claims, bool is_used = true) noexcept;
 
     // Whether there is a store to ask for what recall() has not found.

@@ -501,6 +501,17 @@ def test_of_several_cookies_one_that_was_learned_counts(httpd, backends, sent):
     assert (answer.body, answer.affinity) == ("backend2", "learned")
 
 
+@pytest.mark.parametrize("sent", ["sid=stale; sid=given", "sid=given; sid=stale"])
+def test_of_several_cookies_one_that_a_member_gave_counts_before_one_that_was_placed(httpd, backends, sent):
+    members = backends(3)
+    server = httpd(STATUS + cluster(*with_routes(members), more=OFF + LEARN))
+    placed, _ = asked(server, "stale")
+    home = placed % 3 + 1
+    give(server, members, home, "given")
+    for _ in range(2):
+        assert number_of(server.curl(cookie=sent)) == home
+
+
 def test_mcp_clients_find_the_server_that_made_their_session(httpd):
     members = [McpServer(f"server{number}") for number in (1, 2)]
     server = httpd(cluster(*(f"{member.url} route=mcp{number}" for number, member in enumerate(members, 1)),
