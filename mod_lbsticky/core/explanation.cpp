@@ -27,8 +27,8 @@ std::string ability_of(std::size_t index, const Roster& roster, const Rules& rul
 
 class Steps {
 public:
-    Steps(const Claims& claims, const Rules& rules, const Roster& roster, const Choice& choice, bool has_store)
-        : claims_(claims), rules_(rules), roster_(roster), choice_(choice), has_store_(has_store) {}
+    Steps(const Claims& claims, const Rules& rules, const Roster& roster, const Choice& choice, bool asks_store)
+        : claims_(claims), rules_(rules), roster_(roster), choice_(choice), asks_store_(asks_store) {}
 
     std::vector<Explanation::Step> take() {
         // In the order of the table, to the line that decides.
@@ -127,8 +127,8 @@ private:
         else if (claims_.learned)
             text = "learned from a member that is there no more";
         else if (claims_.from && is_learned(*claims_.from))
-            text = std::string("the session id has not been learned") +
-                   (has_store_ && !choice_.named() ? "; a request would ask the store" : "");
+            text = "the session id has not been learned";
+        if (asks_store_ && !choice_.session.worker && !choice_.cookie.worker) text += "; a request would ask the store";
         add(Affinity::learned, text, is(Affinity::learned));
     }
 
@@ -205,7 +205,7 @@ private:
     const Rules& rules_;
     const Roster& roster_;
     const Choice& choice_;
-    const bool has_store_;
+    const bool asks_store_;
     std::vector<Explanation::Step> steps_;
     bool decided_ = false;
 };
@@ -224,8 +224,8 @@ std::string line(std::string_view mark, std::string_view word, std::string_view 
 }  // namespace
 
 std::vector<Explanation::Step> steps_of(const Claims& claims, const Rules& rules, const Roster& roster,
-                                        const Choice& choice, bool has_store) {
-    return Steps(claims, rules, roster, choice, has_store).take();
+                                        const Choice& choice, bool asks_store) {
+    return Steps(claims, rules, roster, choice, asks_store).take();
 }
 
 std::string explanation_text(const Explanation& explanation) {

@@ -27,10 +27,10 @@ struct Explanation {
 };
 
 // The lines of the decision table for a choice that was made by these rules, from that roster. Everything is told as it
-// was decided, nothing is decided anew. Session ids are shortened, passwords masked. `has_store`: whether a request
-// asks a store for what was not learned. Throws std::bad_alloc.
+// was decided, nothing is decided anew. Session ids are shortened, passwords masked. `asks_store`: whether a
+// request that names no worker asks a store where its session is. Throws std::bad_alloc.
 std::vector<Explanation::Step> steps_of(const Claims& claims, const Rules& rules, const Roster& roster,
-                                        const Choice& choice, bool has_store);
+                                        const Choice& choice, bool asks_store);
 
 // As lines for people, and as JSON. Throw std::bad_alloc.
 std::string explanation_text(const Explanation& explanation);

@@ -65,14 +65,9 @@ Claims claims_of(request_rec* r, const Rules& rules, std::string_view cookies) n
     return read_claims(text, rules);
 }
 
-void decide(Decision& decision, Balancer& own, const Claims& claims, const Rules& rules,
-            std::span<const proxy_worker* const> failed, request_rec* r, Rehearsal* rehearsal) {
+Chosen choose_now(Balancer& own, const Claims& claims, const Rules& rules, std::span<const proxy_worker* const> failed,
+                  Tickets& tickets, request_rec* r, Trial* trial) {
     if (!own.is_intact()) throw std::runtime_error("its shared memory is missing or damaged");
-
-    decision.begins_session = can_begin_session(r);
-    Tickets tickets = rehearsal                 ? Tickets::to_rehearse(rehearsal->tickets)
-                      : decision.begins_session ? Tickets(own.shared.tickets(), 0)
-                                                : Tickets(own.shared.tickets_without_session(), 1);
     LiveRoster& live = own.roster;
     const bool waits = own.httpds.s->timeout > 0;
     Roster* roster = &live.current(r->request_time, r->server);
@@ -89,7 +84,8 @@ void decide(Decision& decision, Balancer& own, const Claims& claims, const Rules
             }
         return choose(claims, rules, *roster, tickets);
     };
-    Choice choice = chosen();
+    Chosen result{chosen(), roster};
+    Choice& choice = result.choice;
     // This first: it lets the workers that were looked at try again if it is time.
     const bool still_true = live.still_true(choice, r->server, may_try);
     const bool nobody_serves = !choice.worker && choice.affinity != Affinity::refused;
@@ -99,16 +95,23 @@ void decide(Decision& decision, Balancer& own, const Claims& claims, const Rules
         if (!may_try && !(nobody_serves && waits)) roster->unset_all_due();
         choice = chosen();
     }
-    while (choice.worker && !rehearsal && roster->is_due(*choice.worker)) {
-        decision.trial = live.try_worker(*choice.worker, r);
-        if (decision.trial.is_under_way()) break;
+    while (choice.worker && trial && roster->is_due(*choice.worker)) {
+        *trial = live.try_worker(*choice.worker, r);
+        if (trial->is_under_way()) break;
         choice = chosen();  // another request was faster
     }
     if (!choice.worker && choice.affinity != Affinity::refused && live.let_all_try()) {
         choice = chosen();
         roster->unset_all_due();
     }
+    result.roster = roster;
+    return result;
+}
 
+void settle(Decision& decision, Balancer& own, const Claims& claims, const Rules& rules, const Chosen& chosen,
+            request_rec* r) {
+    const LiveRoster& live = own.roster;
+    const auto& [choice, roster] = chosen;
     decision.balancer = &own;
     if (choice.worker) {
         decision.worker = live.worker(*choice.worker);
@@ -146,9 +149,14 @@ void decide(Decision& decision, Balancer& own, const Claims& claims, const Rules
     }
     if (decision.unknown_route() && APLOG_R_IS_LEVEL(r, APLOG_DEBUG))
         decision.nearly_known = is_nearly_known(choice.session.route, *roster);
-    if (!rehearsal) return;
-    rehearsal->choice = choice;
-    rehearsal->roster = roster;
+}
+
+void decide(Decision& decision, Trial& trial, Balancer& own, const Claims& claims, const Rules& rules,
+            std::span<const proxy_worker* const> failed, request_rec* r) {
+    decision.begins_session = can_begin_session(r);
+    Tickets tickets =
+        decision.begins_session ? Tickets(own.shared.tickets(), 0) : Tickets(own.shared.tickets_without_session(), 1);
+    settle(decision, own, claims, rules, choose_now(own, claims, rules, failed, tickets, r, &trial), r);
 }
 
 }  // namespace lbsticky

@@ -1,7 +1,6 @@
 // Who serves a request: the decision table, put to httpd's balancer as it is at this moment.
 #pragma once
 
-#include <atomic>
 #include <optional>
 #include <span>
 
@@ -37,7 +36,6 @@ struct Decision {
     bool is_session_over = false;  // the cookie names a member that drains, and there is no session id
     bool nearly_known = false;     // its route is a worker's but for case or a character or two; only for the log
     bool begins_session = false;   // it may be the first of a session
-    Trial trial;                   // of the worker, if it is due; under way only then
     bool handed_out = false;       // mod_proxy_balancer has been given the worker
 
     bool unknown_route() const noexcept { return session.exists() && !session.worker && !is_learned; }
@@ -62,19 +60,25 @@ inline Rules rules_of(const Balancer& own, SessionName& from_stickysession) noex
 // Needs no mutex.
 Claims claims_of(request_rec* r, const Rules& rules, std::string_view cookies) noexcept;
 
-// A decision that nothing comes of: it draws no ticket, counts nothing, tries no worker. What it was made from is kept.
-struct Rehearsal {
-    explicit Rehearsal(Balancer& own) noexcept : tickets(own.shared.tickets().load(std::memory_order_relaxed)) {}
-
-    std::atomic<std::uint64_t> tickets;  // a copy, which is drawn from instead
-    std::optional<Choice> choice;
-    const Roster* roster = nullptr;  // valid as long as the balancer's thread mutex is held
+// A choice, and the roster that it was made from: valid as long as the balancer's thread mutex is held.
+struct Chosen {
+    Choice choice;
+    const Roster* roster;
 };
 
-// Decides; the decision is one that was just made. `failed` are the workers that were asked for this request in vain:
-// they are not asked again, unless nobody else can serve and timeout= says to wait. Needs the balancer's thread mutex.
-// Throws what std::exception is the base of.
-void decide(Decision& decision, Balancer& own, const Claims& claims, const Rules& rules,
-            std::span<const proxy_worker* const> failed, request_rec* r, Rehearsal* rehearsal = nullptr);
+// Chooses from the workers as they are at this moment. `failed` are those that were asked for this request in vain:
+// they are not asked again, unless nobody else can serve and timeout= says to wait. A worker that is due is tried:
+// `trial` is under way then; without one nobody is, and nothing comes of the choice but what is drawn from `tickets`.
+// Needs the balancer's thread mutex. Throws what std::exception is the base of.
+Chosen choose_now(Balancer& own, const Claims& claims, const Rules& rules, std::span<const proxy_worker* const> failed,
+                  Tickets& tickets, request_rec* r, Trial* trial);
+
+// What a choice means for the request: the decision is one that was just made. Needs the mutex, throws as before.
+void settle(Decision& decision, Balancer& own, const Claims& claims, const Rules& rules, const Chosen& chosen,
+            request_rec* r);
+
+// Chooses and settles, with a ticket of the balancer's. Needs the mutex, throws as before.
+void decide(Decision& decision, Trial& trial, Balancer& own, const Claims& claims, const Rules& rules,
+            std::span<const proxy_worker* const> failed, request_rec* r);
 
 }  // namespace lbsticky

@@ -252,7 +252,8 @@ void Exchange::begin(request_rec* r, const Decision& decision, const LearnedSess
 void Exchange::take_away(request_rec* r) {
     Balancer& own = *decision_->balancer;
     const Session& session = decision_->session;
-    std::optional<CurrentRoster> current;  // once an id has to be looked through that decide() has not
+    // Once an id has to be looked through that decide() has not; for one header at a time, as there may be many.
+    std::optional<CurrentRoster> current;
     const auto id_in = [&](std::string_view value) {
         const bool is_known = value.data() == session.value.data() && session.worker && session.further_count == 0;
         if (is_known) return session.id;
@@ -264,12 +265,16 @@ void Exchange::take_away(request_rec* r) {
     shorten(r, "Cookie", [&](std::string_view header, char* kept) {
         for (const SessionName& name : names)
             if (name.keeping == Keeping::append) header = {kept, with_shorter_values(header, name.cookie, kept, id_in)};
+        current.reset();
         return decision_->has_cookie ? without_cookie(header, own.cookie_name, kept) : header.size();
     });
     for (const SessionName& name : names)
         if (name.keeping == Keeping::append && name.where == Where::header)
-            shorten(r, name.behind_word().data(),
-                    [&](std::string_view header, char* kept) { return with_shorter_value(header, kept, id_in); });
+            shorten(r, name.behind_word().data(), [&](std::string_view header, char* kept) {
+                const std::size_t size = with_shorter_value(header, kept, id_in);
+                current.reset();
+                return size;
+            });
 }
 
 // Gives the request shorter headers of that name: shortened(header, kept) writes what stays, and returns how long it
@@ -312,31 +317,22 @@ void Exchange::set_early(request_rec* r) noexcept {
 
 // Takes all cookies of that name off the response: what set_early() has set, and what the member sets.
 void Exchange::take_off(request_rec* r) noexcept {
-    struct Kept {
-        const Exchange& exchange;
-        apr_table_t* headers;
-        bool is_foreign;
-    };
     const std::string_view name = decision_->balancer->cookie_name;
     for (apr_table_t** table : header_tables(r)) {
         bool found = false;
         for_each_header(*table, "Set-Cookie",
                         [&](const char* header) { found = found || is_cookie_called(header, name); });
         if (!found) continue;
-        Kept kept{*this, apr_table_make(r->pool, 8), false};
-        const auto keep = [](void* context, const char* key, const char* value) -> int {
-            auto& [exchange, headers, is_foreign] = *static_cast<Kept*>(context);
-            const bool is_ours = ap_cstr_casecmp(key, "Set-Cookie") == 0 &&
-                                 is_cookie_called(value, exchange.decision_->balancer->cookie_name);
-            if (!is_ours)
-                apr_table_addn(headers, key, value);
-            else if (!exchange.early_ || std::strcmp(value, exchange.early_) != 0)
+        apr_table_t* kept = apr_table_make(r->pool, 8);
+        bool is_foreign = false;
+        for (const apr_table_entry_t& header : entries_of(*table)) {
+            if (!is_header_called(header, "Set-Cookie") || !is_cookie_called(header.val, name))
+                apr_table_addn(kept, header.key, header.val);
+            else if (!early_ || std::strcmp(header.val, early_) != 0)
                 is_foreign = true;
-            return 1;
-        };
-        apr_table_do(keep, &kept, *table, nullptr);
-        *table = kept.headers;
-        if (kept.is_foreign) tell_of_foreign_cookie(r, *decision_);
+        }
+        *table = kept;
+        if (is_foreign) tell_of_foreign_cookie(r, *decision_);
     }
     early_ = nullptr;
 }
@@ -360,13 +356,13 @@ bool Exchange::append_route(apr_table_entry_t& header, const SessionName& name, 
 std::optional<bool> Exchange::read_given_ids(request_rec* r, std::span<apr_table_t** const> tables) {
     Balancer& own = *decision_->balancer;
     const char separator = own.httpds.s->sticky_separator;
-    std::optional<CurrentRoster> current;  // once an id is given
     std::optional<bool> is_kept;
     SessionName from_stickysession;
     for (const SessionName& name : own.session_names(from_stickysession)) {
         const bool is_learned = name.keeping == Keeping::learn;
         std::optional<std::string_view> given;  // of several the last one, as browsers do; empty: it takes it away
         bool given_has_route = false;
+        std::optional<CurrentRoster> current;  // once an id is given
         for (apr_table_t** table : tables) {
             for (apr_table_entry_t& header : entries_of(*table)) {
                 const auto id = id_given_by(header, name, r->pool);
@@ -380,6 +376,7 @@ std::optional<bool> Exchange::read_given_ids(request_rec* r, std::span<apr_table
                     route || (name.keeping == Keeping::append && append_route(header, name, *id, r->pool));
             }
         }
+        current.reset();
         if (is_learned && given && !given->empty() && !given_has_route && stays_where_given(*decision_, *given))
             own.learned->learn(name, *given, *decision_->worker);
         if (is_kept) continue;  // the first name counts

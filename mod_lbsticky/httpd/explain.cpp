@@ -1,6 +1,7 @@
 #include "httpd/explain.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <string>
 
@@ -79,18 +80,21 @@ Explanation explain(Balancer& own, const request_rec& asking, const char* url) {
     SessionName from_stickysession;
     const Rules rules = rules_of(own, from_stickysession);
     Claims claims = claims_of(&r, rules, view(apr_table_getm(r.pool, r.headers_in, "Cookie")));
-    if (own.learned) own.learned->recall(claims, false);
+    const auto recalled = own.learned ? own.learned->recall(claims, false) : std::nullopt;
 
     Explanation explanation;
     explanation.balancer = own.httpds.s->name;
     const ThreadLock lock(own.httpds);
     mod_proxy.sync_balancer(&own.httpds, r.server, own.httpds.sconf);
+    std::atomic<std::uint64_t> copy = own.shared.tickets().load(std::memory_order_relaxed);
+    Tickets tickets = Tickets::to_rehearse(copy);
+    const Chosen chosen = choose_now(own, claims, rules, {}, tickets, &r, nullptr);
+    const Choice& choice = chosen.choice;
+    const Roster& roster = *chosen.roster;
     Decision decision;
-    Rehearsal rehearsal(own);
-    decide(decision, own, claims, rules, {}, &r, &rehearsal);
-    const Choice& choice = *rehearsal.choice;
-    const Roster& roster = *rehearsal.roster;
-    explanation.steps = steps_of(claims, rules, roster, choice, own.learned && own.learned->has_store());
+    settle(decision, own, claims, rules, chosen, &r);
+    const bool asks_store = recalled && own.learned->is_to_ask(*recalled);
+    explanation.steps = steps_of(claims, rules, roster, choice, asks_store);
     explanation.affinity = choice.affinity;
     if (choice.worker) {
         explanation.member = masked_url(roster.workers()[*choice.worker].url);

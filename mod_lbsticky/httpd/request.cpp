@@ -101,7 +101,6 @@ int Request::choose_worker(Balancer& own, proxy_worker** worker, request_rec* r,
     }
     *worker = nullptr;
     in_flight_.end();
-    trial_.failed();
     decision_.reset();
 
     // Read.
@@ -123,8 +122,7 @@ int Request::choose_worker(Balancer& own, proxy_worker** worker, request_rec* r,
         [&] {
             const ThreadLock lock(own.httpds);
             mod_proxy.sync_balancer(&own.httpds, r->server, conf);
-            decide(decision_.emplace(), own, claims, rules, failed(), r);
-            trial_ = decision_->trial;
+            decide_anew(own, claims, rules, r);
             seen = view_of(own.httpds, *conf, r->pool);
         },
         [this](const char*) { decision_.reset(); });
@@ -153,22 +151,23 @@ int Request::choose_worker(Balancer& own, proxy_worker** worker, request_rec* r,
     return status == DECLINED ? HTTP_SERVICE_UNAVAILABLE : status;
 }
 
+// The worker that was decided on before has not answered, if it was tried.
+void Request::decide_anew(Balancer& own, const Claims& claims, const Rules& rules, request_rec* r) {
+    trial_.failed();
+    decide(decision_.emplace(), trial_, own, claims, rules, failed(), r);
+}
+
 proxy_worker* Request::hand_out(Balancer& own, request_rec* r) {
     const bool is_waiting = decision_ && decision_->balancer == &own && !decision_->handed_out && decision_->worker;
     if (!is_waiting) {
         SessionName from_stickysession;
         const Rules rules = rules_of(own, from_stickysession);
-        const auto decide_by = [&](const Claims& claims) {
-            trial_.failed();
-            decide(decision_.emplace(), own, claims, rules, failed(), r);
-            trial_ = decision_->trial;
-        };
         if (claims_) {
-            decide_by(*claims_);
+            decide_anew(own, *claims_, rules, r);
         } else {
             Claims claims = claims_of(r, rules, view(exchange_.all_cookies(r)));
             if (own.learned) own.learned->recall(claims);
-            decide_by(claims);
+            decide_anew(own, claims, rules, r);
         }
     }
     decision_->handed_out = true;

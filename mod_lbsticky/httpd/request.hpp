@@ -46,6 +46,7 @@ private:
     static void replaced(request_rec* r) noexcept;
     int choose_worker(Balancer& own, proxy_worker** worker, request_rec* r, proxy_server_conf* conf,
                       char** url) noexcept;
+    void decide_anew(Balancer& own, const Claims& claims, const Rules& rules, request_rec* r);
     std::span<const proxy_worker* const> failed() const noexcept {
         if (!failed_) return {};
         return {reinterpret_cast<const proxy_worker**>(failed_->elts), static_cast<std::size_t>(failed_->nelts)};
