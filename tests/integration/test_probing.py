@@ -33,16 +33,22 @@ class Port:
         return self
 
     def accept(self):
+        listener = self.listener
         while True:
             try:
-                connection, _ = self.listener.accept()
+                connection, _ = listener.accept()
             except OSError:
                 return
             self.held.append(connection)
 
+    def stop_listening(self):
+        if self.listener:
+            self.listener.shutdown(socket.SHUT_RDWR)
+            self.listener.close()
+        self.listener = None
+
     def __exit__(self, *_):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
+        self.stop_listening()
         for connection in self.held:
             connection.close()
 
@@ -112,6 +118,22 @@ def test_of_many_sessions_one_request_in_each_retry_period_goes_to_a_member_that
     wait_until(lambda: server.curl(cookie=ids(1)[0]).affinity == "route", "it is back")
     assert {(answer.body, answer.affinity) for answer in map(lambda cookie: server.curl(cookie=cookie), ids(50))} == {
         ("backend1", "route")}
+
+
+def test_a_trial_of_before_a_graceful_restart_keeps_nobody_from_a_member_that_is_well_after_it(httpd, backends, send):
+    members = backends(2)
+    server = httpd(site(with_routes(members, "retry=1 timeout=30")), processes=2, expected=CUT_OFF)
+    members[0].stop()
+    server.curl(cookie=ids(1)[0])
+    with Port(members[0].port) as silent:
+        wait_until(lambda: send(server, "/", "--cookie", ids(1)[0]) and silent.held, "it is tried")
+        assert is_told(server, "node1") == ["in_error", "probing"]
+        silent.stop_listening()
+        members[0].start()
+        server.configure(site(with_routes(members, "retry=60 timeout=30")))
+        server.graceful()
+        wait_until(lambda: is_told(server, "node1") == [], "it serves")
+        assert {server.curl(cookie=cookie).affinity for cookie in ids(20)} == {"route"}
 
 
 def test_of_many_sessions_one_request_in_each_retry_period_goes_to_a_member_that_says_nothing(httpd, backends):
