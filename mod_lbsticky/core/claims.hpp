@@ -39,7 +39,7 @@ struct RequestText {
     std::string_view cookies;      // the Cookie header, empty where there is none
     std::string_view url;          // as the client sent it: path and query
     std::string_view proxied_url;  // as it goes to a member: rules may have put a session id into it
-    std::string_view client_address;
+    const char* client_address = "";
     Milliseconds now = 0;                 // when it came
     const OtherPlaces* others = nullptr;  // asked for what is configured to stand there; null: nothing does
 };
@@ -72,7 +72,7 @@ struct Claims {
     // Where a session with one of them is remembered to be: Roster::find_by_hash().
     std::optional<std::uint64_t> learned;
     FewValues cookies;                // the values of the balancer's own cookie
-    std::string_view client_address;  // stands for the id where a worker is named without one
+    const char* client_address = "";  // stands for the id where a worker is named without one
     Milliseconds now = 0;             // when the request came
 
     // Whether the session id is all id: no route is looked for in what an expression says.

@@ -51,7 +51,7 @@ Claims claims_of(request_rec* r, const Rules& rules, std::string_view cookies) n
     RequestText text;
     text.cookies = cookies;
     text.url = view(r->unparsed_uri);
-    text.client_address = view(r->useragent_ip);
+    if (r->useragent_ip) text.client_address = r->useragent_ip;
     text.now = milliseconds(r->request_time);
     if (const auto filename = view(r->filename); filename.starts_with(proxy)) {
         text.proxied_url = filename.substr(proxy.size());
@@ -65,8 +65,8 @@ Claims claims_of(request_rec* r, const Rules& rules, std::string_view cookies) n
     return read_claims(text, rules);
 }
 
-Chosen choose_now(Balancer& own, const Claims& claims, const Rules& rules, std::span<const proxy_worker* const> failed,
-                  Tickets& tickets, request_rec* r, Trial* trial) {
+Chosen choose_now(const Question& question, Tickets& tickets, Trial* trial) {
+    const auto& [own, claims, rules, failed, r] = question;
     if (!own.is_intact()) throw std::runtime_error("its shared memory is missing or damaged");
     LiveRoster& live = own.roster;
     const bool waits = own.httpds.s->timeout > 0;
@@ -108,8 +108,8 @@ Chosen choose_now(Balancer& own, const Claims& claims, const Rules& rules, std::
     return result;
 }
 
-void settle(Decision& decision, Balancer& own, const Claims& claims, const Rules& rules, const Chosen& chosen,
-            request_rec* r) {
+void settle(Decision& decision, const Question& question, const Chosen& chosen) {
+    const auto& [own, claims, rules, failed, r] = question;
     const LiveRoster& live = own.roster;
     const auto& [choice, roster] = chosen;
     decision.balancer = &own;
@@ -151,12 +151,12 @@ void settle(Decision& decision, Balancer& own, const Claims& claims, const Rules
         decision.nearly_known = is_nearly_known(choice.session.route, *roster);
 }
 
-void decide(Decision& decision, Trial& trial, Balancer& own, const Claims& claims, const Rules& rules,
-            std::span<const proxy_worker* const> failed, request_rec* r) {
-    decision.begins_session = can_begin_session(r);
+void decide(Decision& decision, Trial& trial, const Question& question) {
+    decision.begins_session = can_begin_session(question.r);
+    SharedState& shared = question.own.shared;
     Tickets tickets =
-        decision.begins_session ? Tickets(own.shared.tickets(), 0) : Tickets(own.shared.tickets_without_session(), 1);
-    settle(decision, own, claims, rules, choose_now(own, claims, rules, failed, tickets, r, &trial), r);
+        decision.begins_session ? Tickets(shared.tickets(), 0) : Tickets(shared.tickets_without_session(), 1);
+    settle(decision, question, choose_now(question, tickets, &trial));
 }
 
 }  // namespace lbsticky

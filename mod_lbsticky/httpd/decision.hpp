@@ -66,19 +66,26 @@ struct Chosen {
     const Roster* roster;
 };
 
-// Chooses from the workers as they are at this moment. `failed` are those that were asked for this request in vain:
-// they are not asked again, unless nobody else can serve and timeout= says to wait. A worker that is due is tried:
-// `trial` is under way then; without one nobody is, and nothing comes of the choice but what is drawn from `tickets`.
-// Needs the balancer's thread mutex. Throws what std::exception is the base of.
-Chosen choose_now(Balancer& own, const Claims& claims, const Rules& rules, std::span<const proxy_worker* const> failed,
-                  Tickets& tickets, request_rec* r, Trial* trial);
+// What there is to decide.
+struct Question {
+    Balancer& own;
+    const Claims& claims;
+    const Rules& rules;
+    // The workers that were asked for this request in vain: they are not asked again, unless nobody else can serve and
+    // timeout= says to wait.
+    std::span<const proxy_worker* const> failed;
+    request_rec* r;
+};
+
+// Chooses from the workers as they are at this moment. A worker that is due is tried: `trial` is under way then;
+// without one nobody is, and nothing comes of the choice but what is drawn from `tickets`. Needs the balancer's thread
+// mutex. Throws what std::exception is the base of.
+Chosen choose_now(const Question& question, Tickets& tickets, Trial* trial);
 
 // What a choice means for the request: the decision is one that was just made. Needs the mutex, throws as before.
-void settle(Decision& decision, Balancer& own, const Claims& claims, const Rules& rules, const Chosen& chosen,
-            request_rec* r);
+void settle(Decision& decision, const Question& question, const Chosen& chosen);
 
 // Chooses and settles, with a ticket of the balancer's. Needs the mutex, throws as before.
-void decide(Decision& decision, Trial& trial, Balancer& own, const Claims& claims, const Rules& rules,
-            std::span<const proxy_worker* const> failed, request_rec* r);
+void decide(Decision& decision, Trial& trial, const Question& question);
 
 }  // namespace lbsticky

@@ -59,7 +59,7 @@ std::span<apr_table_entry_t> entries_of(const apr_table_t* table) noexcept {
     return {reinterpret_cast<apr_table_entry_t*>(headers->elts), static_cast<std::size_t>(headers->nelts)};
 }
 
-bool is_header_called(const apr_table_entry_t& header, const char* name) noexcept {
+inline bool is_header_called(const apr_table_entry_t& header, const char* name) noexcept {
     // The first letter (no name here begins with anything else) tells most of them apart.
     const bool may_be = header.key && ((header.key[0] ^ name[0]) & ~0x20) == 0;
     return may_be && header.val && is_called(header.key, name);

@@ -88,11 +88,12 @@ Explanation explain(Balancer& own, const request_rec& asking, const char* url) {
     mod_proxy.sync_balancer(&own.httpds, r.server, own.httpds.sconf);
     std::atomic<std::uint64_t> copy = own.shared.tickets().load(std::memory_order_relaxed);
     Tickets tickets = Tickets::to_rehearse(copy);
-    const Chosen chosen = choose_now(own, claims, rules, {}, tickets, &r, nullptr);
+    const Question question{own, claims, rules, {}, &r};
+    const Chosen chosen = choose_now(question, tickets, nullptr);
     const Choice& choice = chosen.choice;
     const Roster& roster = *chosen.roster;
     Decision decision;
-    settle(decision, own, claims, rules, chosen, &r);
+    settle(decision, question, chosen);
     const bool asks_store = recalled && own.learned->is_to_ask(*recalled);
     explanation.steps = steps_of(claims, rules, roster, choice, asks_store);
     explanation.affinity = choice.affinity;

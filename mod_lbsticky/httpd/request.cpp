@@ -154,7 +154,7 @@ int Request::choose_worker(Balancer& own, proxy_worker** worker, request_rec* r,
 // The worker that was decided on before has not answered, if it was tried.
 void Request::decide_anew(Balancer& own, const Claims& claims, const Rules& rules, request_rec* r) {
     trial_.failed();
-    decide(decision_.emplace(), trial_, own, claims, rules, failed(), r);
+    decide(decision_.emplace(), trial_, {own, claims, rules, failed(), r});
 }
 
 proxy_worker* Request::hand_out(Balancer& own, request_rec* r) {

@@ -25,7 +25,7 @@ public:
 
     Choice choose(std::string_view cookies, std::string_view url = "/") {
         const Claims claims =
-            read_claims({cookies, url, proxied_url, client_address, 1000 * Milliseconds{time}}, rules);
+            read_claims({cookies, url, proxied_url, client_address.c_str(), 1000 * Milliseconds{time}}, rules);
         Tickets tickets(next_);
         return lbsticky::choose(claims, rules, roster_, tickets);
     }
@@ -50,7 +50,7 @@ public:
     std::uint64_t tickets_drawn() const { return next_; }
 
     Rules rules;
-    std::string_view client_address;
+    std::string client_address;
     std::string_view proxied_url;
     std::uint32_t time = 6000;
 
