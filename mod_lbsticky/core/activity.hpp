@@ -79,9 +79,15 @@ public:
     // Thins out its turns in that sequence of tickets, as long as it is recovering.
     Thinning& thinning(std::size_t sequence) noexcept { return thinnings_[sequence]; }
 
-    // When the last request came of a session that belongs to the worker, in the caller's clock; 0: never.
-    std::atomic<std::uint64_t>& last_sticky() noexcept { return last_sticky_; }
-    const std::atomic<std::uint64_t>& last_sticky() const noexcept { return last_sticky_; }
+    // A request came of a session that belongs to the worker. Writes ten times a second at most: what is beside it is
+    // read for each request, by all processes.
+    void sticky_seen(Milliseconds now) noexcept {
+        constexpr Milliseconds tenth = 100;
+        if (last_sticky() / tenth != now / tenth) last_sticky_.store(now, std::memory_order_relaxed);
+    }
+
+    // When the last one came, within a tenth of a second; 0: never.
+    Milliseconds last_sticky() const noexcept { return last_sticky_.load(std::memory_order_relaxed); }
 
     // What became of it, and since when.
     Lifecycle& life() noexcept { return life_; }
@@ -100,7 +106,7 @@ private:
     const Cell* cells() const noexcept { return &columns_used() + 1; }
 
     Owner owner_;
-    std::atomic<std::uint64_t> last_sticky_;
+    std::atomic<Milliseconds> last_sticky_;
     std::atomic<std::uint64_t> estimated_;  // the second of the estimate in the upper half, sessions in the lower
     Lifecycle life_;
     Probe probe_;

@@ -22,6 +22,7 @@ struct Rules {
     bool has_secret = false;                    // LBStickySecretFile: workers are known by tokens
     Placement placement = Placement::rotation;  // LBStickyPlace
     Limits limits;                              // LBStickyLimit
+    bool go_by_time = false;                    // whose turn it is depends on when a request came (LBStickySlowStart)
 };
 
 // Reads what stands neither in a cookie nor in the URL of a request.
@@ -40,7 +41,7 @@ struct RequestText {
     std::string_view url;          // as the client sent it: path and query
     std::string_view proxied_url;  // as it goes to a member: rules may have put a session id into it
     const char* client_address = "";
-    Milliseconds now = 0;                 // when it came
+    Milliseconds now = 0;                 // when it came, if the rules go by that
     const OtherPlaces* others = nullptr;  // asked for what is configured to stand there; null: nothing does
 };
 

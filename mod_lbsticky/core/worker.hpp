@@ -9,7 +9,8 @@
 
 namespace lbsticky {
 
-// A time, since 1970, or a length of time.
+// A length of time; or a time, since a moment before anything happened, by a clock that all processes share and nobody
+// sets.
 using Milliseconds = std::uint64_t;
 
 // What httpd's status says of a worker.

@@ -2,7 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <ctime>
 #include <string_view>
+
+#include "core/worker.hpp"
 
 extern "C" {
 // clang-format off
@@ -29,13 +32,24 @@ inline std::string_view view(const char* text) noexcept {
     return text ? std::string_view(text) : std::string_view();
 }
 
-// httpd's times, and those of the core.
-inline std::uint64_t milliseconds(apr_time_t time) noexcept {
-    return static_cast<std::uint64_t>(time / 1000);
+// A length of time, as the core has it.
+inline Milliseconds milliseconds(apr_interval_time_t time) noexcept {
+    return static_cast<Milliseconds>(time / 1000);
 }
 
-inline apr_time_t microseconds(std::uint64_t milliseconds) noexcept {
-    return static_cast<apr_time_t>(milliseconds) * 1000;
+// The same in seconds, as counts of sessions have it.
+inline std::uint32_t seconds(Milliseconds time) noexcept {
+    return static_cast<std::uint32_t>(time / 1000);
+}
+
+// The time by the core's clock: since a day before the machine was started. By httpd's own clock, which somebody may
+// set back by an hour, sessions would not be counted for so long, nor recovering workers recover. No system call; a
+// few milliseconds old.
+inline Milliseconds steady_now() noexcept {
+    constexpr Milliseconds a_day = 86'400'000;
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return a_day + static_cast<Milliseconds>(now.tv_sec) * 1000 + static_cast<Milliseconds>(now.tv_nsec) / 1'000'000;
 }
 
 // A worker's URL. From 2.4.53 on, httpd 2.4 cuts it short in `name` and has it whole in `name_ex`. Earlier versions

@@ -52,7 +52,7 @@ Claims claims_of(request_rec* r, const Rules& rules, std::string_view cookies) n
     text.cookies = cookies;
     text.url = view(r->unparsed_uri);
     if (r->useragent_ip) text.client_address = r->useragent_ip;
-    text.now = milliseconds(r->request_time);
+    if (rules.go_by_time) text.now = steady_now();
     if (const auto filename = view(r->filename); filename.starts_with(proxy)) {
         text.proxied_url = filename.substr(proxy.size());
         // The query stands apart; most often it is the client's, and found there.

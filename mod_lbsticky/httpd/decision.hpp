@@ -53,6 +53,7 @@ inline Rules rules_of(const Balancer& own, SessionName& from_stickysession) noex
     rules.has_secret = own.settings.secrets.has_value();
     rules.placement = own.settings.placement_or_default();
     rules.limits = own.settings.limits_or_default();
+    rules.go_by_time = rules.placement == Placement::sessions || own.settings.slow_start.has_value();
     return rules;
 }
 

@@ -4,7 +4,6 @@
 #include <xxhash.h>
 
 #include <algorithm>
-#include <ctime>
 #include <utility>
 
 #include "core/hash64.hpp"
@@ -55,9 +54,7 @@ void tell(server_rec* server, const std::string& balancer, const std::string& st
 }  // namespace
 
 std::uint32_t table_time() noexcept {
-    timespec now{};
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    return static_cast<std::uint32_t>(now.tv_sec) + 1;
+    return seconds(steady_now());
 }
 
 LearnedSessions::LearnedSessions(const LearnedMemory& memory, const TableSettings& settings,

@@ -96,9 +96,9 @@ LiveRoster::LiveRoster(proxy_balancer& balancer, const SharedMemory& memory, Wor
 
 Roster& LiveRoster::current(apr_time_t now, server_rec* server) {
     const bool current = roster_ && generation_ == shared_.generation().load(std::memory_order_acquire) &&
-                         workers_.size() == static_cast<std::size_t>(balancer_.workers->nelts) && now < holds_until_ &&
-                         now - compared_ < compared_after && compared_ - now < set_back &&
-                         (out_of_service_.empty() || !somebody_may_be_back());
+                         workers_.size() == static_cast<std::size_t>(balancer_.workers->nelts) &&
+                         (holds_until_ == always || steady_now() < holds_until_) && now - compared_ < compared_after &&
+                         compared_ - now < set_back && (out_of_service_.empty() || !somebody_may_be_back());
     if (current) return *roster_;
     compared_ = now;
     return read_again(server);
@@ -116,7 +116,7 @@ Roster& LiveRoster::read_again(server_rec* server) {
         workers.push_back(APR_ARRAY_IDX(balancer_.workers, i, proxy_worker*));
     std::sort(workers.begin(), workers.end(), by_slot);
 
-    const Milliseconds now = milliseconds(apr_time_now());
+    const Milliseconds now = steady_now();
     bool same = roster_ && workers == workers_;
     for (std::size_t i = 0; i < workers.size(); ++i) {
         const unsigned bits = bits_of(*workers[i]);
@@ -132,7 +132,7 @@ Roster& LiveRoster::read_again(server_rec* server) {
         std::vector<unsigned> statuses;
         statuses.reserve(workers.size());
         std::vector<std::size_t> out_of_service;
-        holds_until_ = INT64_MAX;
+        holds_until_ = always;
         for (std::size_t i = 0; i < workers.size(); ++i) {
             readings.push_back(read(*workers[i], now, statuses.emplace_back()));
             if (!readings.back().usable || readings.back().draining) out_of_service.push_back(i);
@@ -164,21 +164,20 @@ Worker LiveRoster::read(const proxy_worker& worker, Milliseconds now, unsigned& 
     if (const Milliseconds since = recovering_since(activity, now)) {
         reading.recovering = true;
         reading.in_service_since = since;
-        holds_until_ = std::min(holds_until_, microseconds(since + slow_start_.duration));
+        holds_until_ = std::min(holds_until_, since + slow_start_.duration);
     }
     // That it is draining may be noted a moment later, or not any more by a process of the start before.
     const Milliseconds draining_since = activity ? activity->life().draining_since() : 0;
     if (drain_.deadline > 0 && reading.draining && draining_since > 0) {
         reading.is_drain_over = is_drain_over(activity, now);
-        const apr_time_t over = microseconds(drain_.over_at(draining_since));
-        if (!reading.is_drain_over) holds_until_ = std::min(holds_until_, over);
+        if (!reading.is_drain_over) holds_until_ = std::min(holds_until_, drain_.over_at(draining_since));
     }
     if (ids_) reading.ids = ids_->of(reading);
     return reading;
 }
 
 void LiveRoster::begin() noexcept {
-    const Milliseconds now = milliseconds(apr_time_now());
+    const Milliseconds now = steady_now();
     for (int i = 0; i < balancer_.workers->nelts; ++i) {
         const proxy_worker& worker = *APR_ARRAY_IDX(balancer_.workers, i, proxy_worker*);
         Activity* activity = activity_of(static_cast<std::size_t>(worker.s->index), url_of(*worker.s));
@@ -193,7 +192,7 @@ void LiveRoster::begin() noexcept {
 // The one place where a change of a worker's status is noticed, whoever changed it.
 void LiveRoster::note(const proxy_worker& worker, Activity* activity) const noexcept {
     if (!activity) return;
-    activity->life().see([&] { return status_in(status_of(worker, activity)); }, start_, milliseconds(apr_time_now()));
+    activity->life().see([&] { return status_in(status_of(worker, activity)); }, start_, steady_now());
 }
 
 // The share of new sessions of a worker counts since it is what it is, which some process has noted, maybe for a copy

@@ -78,6 +78,8 @@ private:
     bool is_drain_over(const Activity* activity, Milliseconds now) const noexcept;
     bool is_of_age(const Worker& reading, Milliseconds now) const noexcept;
 
+    static constexpr Milliseconds always = UINT64_MAX;
+
     proxy_balancer& balancer_;
     SharedState& shared_;
     std::span<Activity* const> activities_;
@@ -94,7 +96,7 @@ private:
     std::size_t next_to_look_at_ = 0;          // in out_of_service_
     std::uint64_t generation_ = 0;
     apr_time_t compared_ = 0;
-    apr_time_t holds_until_ = INT64_MAX;  // when somebody has recovered, or a deadline is over
+    Milliseconds holds_until_ = always;  // when somebody has recovered, or a deadline is over
 };
 
 }  // namespace lbsticky

@@ -106,10 +106,11 @@ std::uint64_t session_hash(const Decision& decision, const request_rec* r) noexc
 }
 
 // Notes that the session of a request is alive on the worker that serves it.
-void note_session(const Decision& decision, Activity& activity, const request_rec* r, apr_time_t now) noexcept {
-    const bool is_new = activity.session_seen(session_hash(decision, r), static_cast<std::uint32_t>(apr_time_sec(now)));
+void note_session(const Decision& decision, Activity& activity, const request_rec* r) noexcept {
+    const Milliseconds now = steady_now();
+    const bool is_new = activity.session_seen(session_hash(decision, r), seconds(now));
     Activity* home = is_sticky(decision.affinity) ? &activity : decision.home_activity;
-    if (home) home->last_sticky().store(static_cast<std::uint64_t>(now), std::memory_order_relaxed);
+    if (home) home->sticky_seen(now);
     // A client that has no session yet, and asks again and again, is one.
     if (is_new && decision.affinity == Affinity::fresh && decision.begins_session) activity.session_placed();
 }
@@ -140,14 +141,13 @@ void watch_for_sessions(const Decision& decision, const request_rec* r, std::str
 }  // namespace
 
 void note_given_session(const Decision& decision, std::string_view id) noexcept {
-    const auto now = static_cast<std::uint32_t>(apr_time_sec(apr_time_now()));
-    if (decision.activity->session_seen(keyed_hash(decision.balancer->hash_keys, id), now))
+    if (decision.activity->session_seen(keyed_hash(decision.balancer->hash_keys, id), seconds(steady_now())))
         decision.activity->session_placed();
 }
 
 void note_end(const Decision& decision) noexcept {
     if (!decision.worker || !decision.activity || !(decision.worker->s->status & PROXY_WORKER_DRAIN)) return;
-    decision.activity->last_sticky().store(static_cast<std::uint64_t>(apr_time_now()), std::memory_order_relaxed);
+    decision.activity->sticky_seen(steady_now());
 }
 
 Tally make_known(const Decision& decision, request_rec* r, std::string_view cookies, bool again) noexcept {
@@ -161,8 +161,7 @@ Tally make_known(const Decision& decision, request_rec* r, std::string_view cook
     };
     WorkerTally* chosen = tally_of(decision.worker);
     WorkerTally* wanted = tally_of(decision.moved_from);
-    // Another worker may have had the request for a long time.
-    if (decision.activity) note_session(decision, *decision.activity, r, again ? apr_time_now() : r->request_time);
+    if (decision.activity) note_session(decision, *decision.activity, r);
     if (!again) {
         if (decision.unknown_route()) shared.unknown_routes().fetch_add(1, std::memory_order_relaxed);
         if (decision.unknown_cookie) shared.cookies_unknown().fetch_add(1, std::memory_order_relaxed);

@@ -36,20 +36,20 @@ void add_counts(WorkerReport& line, const WorkerTally& tally, std::uint64_t all_
     line.all_fresh = std::max(later(all_fresh, tally.all_fresh_before), line.fresh);
 }
 
-void add_activity(WorkerReport& line, const Activity& activity, const Drain& drain, apr_time_t now) {
+void add_activity(WorkerReport& line, const Activity& activity, const Drain& drain, Milliseconds now) {
     line.in_flight = activity.in_flight();
-    line.sessions = activity.sessions(static_cast<std::uint32_t>(apr_time_sec(now)));
-    if (const auto last = static_cast<apr_time_t>(activity.last_sticky().load(std::memory_order_relaxed)))
-        line.sticky_age = static_cast<std::uint64_t>(apr_time_sec(std::max<apr_time_t>(now - last, 0)));
+    line.sessions = activity.sessions(seconds(now));
+    const Milliseconds last_asked = activity.last_sticky();
     const Milliseconds status_since = activity.life().since();
     const Milliseconds since = activity.life().draining_since();
-    const Milliseconds present = std::max({milliseconds(now), status_since, since});
+    // Others go on while this is read.
+    const Milliseconds present = std::max({now, last_asked, status_since, since});
+    if (last_asked != 0) line.sticky_age = (present - last_asked) / 1000;
     if (status_since != 0) line.status_age = (present - status_since) / 1000;
     if (since != 0) {
         line.draining_age = (present - since) / 1000;
         if (drain.deadline > 0) line.deadline_left = (std::max(drain.over_at(since), present) - present + 999) / 1000;
     }
-    const Milliseconds last_asked = activity.last_sticky().load(std::memory_order_relaxed) / 1000;
     line.drain_lacks = what_drain_lacks(line.status, line.in_flight, drain.quiet_left(since, last_asked, present));
     line.status.drained = line.drain_lacks.empty();
 }
@@ -128,7 +128,7 @@ BalancerReport read_report(proxy_balancer& balancer, server_rec* server) {
     for (const auto index : roster.eligible()) in_rotation[index] = true;
     std::set<std::string> urls;
     const std::uint64_t all_fresh = shared.all_fresh(own->tallies);
-    const apr_time_t now = apr_time_now();
+    const Milliseconds now = steady_now();
     for (std::size_t i = 0; i < roster.workers().size(); ++i) {
         const Worker& reading = roster.workers()[i];
         const proxy_worker& worker = *own->roster.worker(i);
@@ -144,7 +144,7 @@ BalancerReport read_report(proxy_balancer& balancer, server_rec* server) {
         entry.factor = reading.factor;
         entry.in_rotation = in_rotation[i];
         entry.status.recovering = entry.in_rotation && roster.is_held_back(i);
-        entry.part_of_share = static_cast<std::uint32_t>(roster.part_of_share(i, milliseconds(now)) * 1000 >> 32);
+        entry.part_of_share = static_cast<std::uint32_t>(roster.part_of_share(i, now) * 1000 >> 32);
         if (const WorkerTally* tally = own->tally_of(worker)) {
             add_counts(entry, *tally, all_fresh);
             shown.insert(tally);

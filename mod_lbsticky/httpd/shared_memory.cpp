@@ -92,7 +92,7 @@ struct Remembered {
 
 // The number changes with the layout of anything that is remembered or shared: a graceful restart may load another
 // version of this module.
-constexpr const char* remembered_key = "lbmethod_sticky: memory 5";
+constexpr const char* remembered_key = "lbmethod_sticky: memory 6";
 
 // Zeros, shared with the children to come. Throws std::runtime_error.
 void* map_memory(std::size_t size) {

@@ -64,7 +64,7 @@ apr_status_t see_answer(ap_filter_t* filter, apr_bucket_brigade* response) noexc
 void end_overdue_trial(proxy_worker& worker, Activity& activity, std::uint16_t start) noexcept {
     Probe& probe = activity.probe();
     if (!probe.is_under_way()) return;
-    const std::uint64_t ticket = probe.overdue(milliseconds(apr_time_now()));
+    const std::uint64_t ticket = probe.overdue(steady_now());
     if (ticket == 0) return;
     // A process of the start before is about to end, and whom it tries is another's business.
     const auto starts_since = static_cast<std::int16_t>(static_cast<std::uint16_t>(start - Probe::start_of(ticket)));
@@ -95,7 +95,7 @@ Trial::Trial(const proxy_balancer& balancer, proxy_worker& worker, Activity& act
     const apr_interval_time_t limit = std::clamp(connection_timeout(worker, r), apr_time_from_msec(1), longest);
     // A tunnel passes no filter before it ends.
     const bool is_patient = apr_table_get(r->headers_in, "Upgrade") != nullptr;
-    ticket_ = probe_->begin(start, milliseconds(apr_time_now()), milliseconds(limit), is_patient);
+    ticket_ = probe_->begin(start, steady_now(), milliseconds(limit), is_patient);
     if (ticket_ == 0) return;
     // Nobody is to see that there is no error before they can see that there is a trial.
     std::atomic_thread_fence(std::memory_order_seq_cst);

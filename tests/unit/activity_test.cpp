@@ -151,7 +151,7 @@ TEST_CASE("what one worker does is not counted for another", "[activity]") {
     const Activities memory(3, 31);
     for (std::uint16_t column = 0; column < 31; ++column) memory[1].cell(column) = UINT16_MAX;
     see_sessions(memory[1], 0, 5000, noon);
-    memory[1].last_sticky() = UINT64_MAX;
+    memory[1].sticky_seen(UINT64_MAX);
     memory[1].owner().claim("http://b");
     for (const std::size_t i : {0U, 2U}) {
         CAPTURE(i);
@@ -327,10 +327,14 @@ TEST_CASE("nothing is lost when processes place sessions at once", "[activity]")
     CHECK(memory[0].sessions_and_placed(noon) == 4 * times);
 }
 
-TEST_CASE("the time of the last sticky request is kept in full", "[activity]") {
+TEST_CASE("the time of the last sticky request is kept to a tenth of a second", "[activity]") {
     const Activities memory(1);
-    memory[0].last_sticky() = 1'800'000'000'123'456;
-    CHECK(memory[0].last_sticky() == 1'800'000'000'123'456);
+    memory[0].sticky_seen(1'800'000'000'123);
+    CHECK(memory[0].last_sticky() == 1'800'000'000'123);
+    memory[0].sticky_seen(1'800'000'000'199);
+    CHECK(memory[0].last_sticky() == 1'800'000'000'123);
+    memory[0].sticky_seen(1'800'000'000'200);
+    CHECK(memory[0].last_sticky() == 1'800'000'000'200);
 }
 
 }  // namespace lbsticky
