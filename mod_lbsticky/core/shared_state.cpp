@@ -19,6 +19,7 @@ void add_to(std::atomic<std::uint64_t>& to, const std::atomic<std::uint64_t>& fr
 void WorkerTally::add(const WorkerTally& other) noexcept {
     for (std::size_t i = 0; i < served_affinities; ++i) add_to(requests[i], other.requests[i]);
     add_to(moved_away, other.moved_away);
+    add_to(unknown_routes, other.unknown_routes);
 }
 
 SharedState* SharedState::create(void* memory) noexcept {

@@ -17,7 +17,8 @@ namespace lbsticky {
 struct alignas(64) WorkerTally {
     Owner owner_;
     std::array<std::atomic<std::uint64_t>, served_affinities> requests;  // that it was chosen for, by affinity
-    std::atomic<std::uint64_t> moved_away;  // requests that wanted it and could not have it
+    std::atomic<std::uint64_t> moved_away;      // requests that wanted it and could not have it
+    std::atomic<std::uint64_t> unknown_routes;  // that it was chosen for first, whose session id named nobody
 
     // Its share of the new sessions counts since then (0: the start), and what was counted of them before: for it, and
     // for all workers of the balancer.
@@ -110,7 +111,8 @@ public:
     // Session ids that no route was appended to, because they would have become too long.
     std::atomic<std::uint64_t>& ids_too_long() noexcept { return ids_too_long_; }
 
-    // Requests whose session id carried no route, or one that no worker has.
+    // Requests whose session id carried no route, or one that no worker has, and which nobody could serve: the others
+    // count in the tally of the worker that was chosen first.
     std::atomic<std::uint64_t>& unknown_routes() noexcept { return unknown_routes_; }
 
     // What is noticed once a start.
@@ -129,7 +131,7 @@ public:
     }
 
 private:
-    static constexpr std::uint64_t mark = 0x6c62737469636b08ULL;  // "lbstick" and the version of the layout
+    static constexpr std::uint64_t mark = 0x6c62737469636b09ULL;  // "lbstick" and the version of the layout
 
     // Read by every request and hardly ever written, apart from what every request writes.
     alignas(64) std::atomic<std::uint64_t> mark_;
@@ -137,13 +139,13 @@ private:
     Notices notices_;
     alignas(64) std::atomic<std::uint64_t> tickets_;
     alignas(64) std::atomic<std::uint64_t> tickets_without_session_;
-    alignas(64) std::atomic<std::uint64_t> unknown_routes_;
     // What is rare shares a line.
     alignas(64) std::atomic<std::uint64_t> refused_;
     std::atomic<std::uint64_t> cookies_issued_;
     std::atomic<std::uint64_t> cookies_unknown_;
     std::atomic<std::uint64_t> cookies_outdated_;
     std::atomic<std::uint64_t> ids_too_long_;
+    std::atomic<std::uint64_t> unknown_routes_;
     WorkerTally gone_;
 };
 

@@ -163,7 +163,8 @@ Tally make_known(const Decision& decision, request_rec* r, std::string_view cook
     WorkerTally* wanted = tally_of(decision.moved_from);
     if (decision.activity) note_session(decision, *decision.activity, r);
     if (!again) {
-        if (decision.unknown_route()) shared.unknown_routes().fetch_add(1, std::memory_order_relaxed);
+        if (decision.unknown_route())
+            (chosen ? chosen->unknown_routes : shared.unknown_routes()).fetch_add(1, std::memory_order_relaxed);
         if (decision.unknown_cookie) shared.cookies_unknown().fetch_add(1, std::memory_order_relaxed);
         if (decision.outdated_cookie || decision.outdated_route)
             shared.cookies_outdated().fetch_add(1, std::memory_order_relaxed);

@@ -116,7 +116,10 @@ BalancerReport read_report(proxy_balancer& balancer, server_rec* server) {
     report.cookies_unknown = shared.cookies_unknown().load(std::memory_order_relaxed);
     report.cookies_outdated = shared.cookies_outdated().load(std::memory_order_relaxed);
     report.ids_too_long = shared.ids_too_long().load(std::memory_order_relaxed);
-    report.unknown_routes = shared.unknown_routes().load(std::memory_order_relaxed);
+    report.unknown_routes = shared.unknown_routes().load(std::memory_order_relaxed) +
+                            shared.gone().unknown_routes.load(std::memory_order_relaxed);
+    for (const WorkerTally* tally : own->tallies)
+        if (tally) report.unknown_routes += tally->unknown_routes.load(std::memory_order_relaxed);
 
     if (own->learned) report.learned = report_of(*own->learned);
 
