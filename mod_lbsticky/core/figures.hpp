@@ -1,5 +1,5 @@
-// The numbers of a report, each of them once: what machines know it by, what it says, and where it stands. Whoever
-// shows a report goes through these tables.
+// The numbers of a worker in a report, each of them once: what machines know it by, what it says, and where it stands.
+// Whoever shows a report goes through this table, and through that of balancer_counts.
 #pragma once
 
 #include <array>
@@ -10,26 +10,6 @@
 #include "core/report.hpp"
 
 namespace lbsticky {
-
-// What is counted for a balancer: `name` in JSON and XML, lbsticky_NAME_total in the metrics.
-struct BalancerCount {
-    std::string_view name;
-    std::string_view help;
-    std::uint64_t BalancerReport::*number;
-};
-
-inline constexpr std::array<BalancerCount, 6> balancer_counts{{
-    {"refused", "Requests that were answered 503 rather than sent to another worker.", &BalancerReport::refused},
-    {"cookies_issued", "Cookies of the balancer's own that clients were given.", &BalancerReport::cookies_issued},
-    {"cookies_unknown", "Requests with a cookie of the balancer's own that names no worker: unknown or forged.",
-     &BalancerReport::cookies_unknown},
-    {"cookies_outdated",
-     "Requests with a cookie of the balancer's own that was signed with another than the first secret.",
-     &BalancerReport::cookies_outdated},
-    {"ids_too_long", "Session ids that no route was appended to, because they would have passed 4,096 bytes.",
-     &BalancerReport::ids_too_long},
-    {"unknown_routes", "Requests whose session id carries no route of a worker.", &BalancerReport::unknown_routes},
-}};
 
 // What is known of a worker now: `name` in JSON, `xml` in XML, which leaves out what has none, lbsticky_METRIC in the
 // metrics, where `none` stands for a number that it does not have.

@@ -170,7 +170,7 @@ std::string exposition(std::span<const BalancerReport> balancers, std::string_vi
     });
     for (const BalancerCount& count : balancer_counts) {
         out.family("lbsticky_" + std::string(count.name) + "_total", "counter", count.help);
-        out.each_balancer([&](const BalancerReport& balancer) { return balancer.*count.number; });
+        out.each_balancer([&](const BalancerReport& balancer) { return balancer.counts[count.which]; });
     }
 
     learned(out, balancers);
@@ -260,7 +260,7 @@ std::string json_of(const BalancerReport& balancer) {
                 ", \"attributes\": " + json_string(balancer.cookie_attributes) +
                 ", \"secret\": " + (balancer.has_secret ? "true" : "false") + "}";
     for (const BalancerCount& count : balancer_counts)
-        text += ",\n    " + json_string(count.name) + ": " + std::to_string(balancer.*count.number);
+        text += ",\n    " + json_string(count.name) + ": " + std::to_string(balancer.counts[count.which]);
     text += ",\n    \"learned\": " + (balancer.learned ? json_of(*balancer.learned) : "null");
     text += ",\n    \"gone\": {" + json_of(balancer.gone) + "}";
     text += ",\n    \"workers\": [";

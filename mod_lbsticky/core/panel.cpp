@@ -176,8 +176,10 @@ std::string cookie_of(const BalancerReport& balancer) {
     return "<code>" + escape_markup(balancer.cookie + balancer.cookie_attributes) + "</code>, given " +
            (balancer.cookie_where_needed ? "where it is needed" : "to every client") +
            (balancer.has_secret ? ", signed with a secret: " : ", not signed: ") +
-           count(balancer.cookies_issued, "given, ") + count(balancer.cookies_unknown, "not understood") +
-           (balancer.has_secret ? count(balancer.cookies_outdated, "signed with an older secret", ", ") : "");
+           count(balancer.counts[Count::cookies_issued], "given, ") +
+           count(balancer.counts[Count::cookies_unknown], "not understood") +
+           (balancer.has_secret ? count(balancer.counts[Count::cookies_outdated], "signed with an older secret", ", ")
+                                : "");
 }
 
 std::string limits_of(const Limits& limits) {
@@ -226,11 +228,11 @@ std::string panel_html(const BalancerReport& balancer, bool with_style) {
     text += "<li>Own cookie: " + cookie_of(balancer) + "</li>\n";
     text += std::string("<li>Session ids without a known route: placed ") +
             (balancer.hash ? "by consistent hashing: " : "like new sessions: ") +
-            count(balancer.unknown_routes, "requests") + "</li>\n";
+            count(balancer.counts[Count::unknown_routes], "requests") + "</li>\n";
     if (balancer.learned) text += "<li>Learned sessions: " + learned_of(*balancer.learned) + "</li>\n";
     text += "<li>New sessions: placed by " + std::string(word_for(balancer.placement)) + limits_of(balancer.limits) +
             "</li>\n";
-    text += "<li>Refused: " + count(balancer.refused, "requests") + "</li>\n</ul>\n";
+    text += "<li>Refused: " + count(balancer.counts[Count::refused], "requests") + "</li>\n</ul>\n";
 
     text += "<table><caption>Members, those first that need a look; their requests by affinity</caption>\n<thead><tr>";
     for (const auto column : panel_columns()) text.append("<th scope=col>").append(column);
@@ -253,7 +255,8 @@ std::string panel_xml(const BalancerReport& balancer) {
         add(in_balancer, element("cookie_attributes", balancer.cookie_attributes));
         add(in_balancer, element("secret", balancer.has_secret ? "On" : "Off"));
     }
-    for (const BalancerCount& count : balancer_counts) add(in_balancer, element(count.name, balancer.*count.number));
+    for (const BalancerCount& count : balancer_counts)
+        add(in_balancer, element(count.name, balancer.counts[count.which]));
     if (const auto& learned = balancer.learned) {
         add(in_balancer, element("table_sessions", learned->held));
         add(in_balancer, element("table_places", learned->places));

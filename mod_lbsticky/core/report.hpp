@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/affinity.hpp"
+#include "core/balancer_counts.hpp"
 #include "core/placement.hpp"
 #include "core/worker.hpp"
 
@@ -91,12 +92,7 @@ struct BalancerReport {
     std::optional<LearnedReport> learned;  // none: no sessions are
     std::vector<WorkerReport> workers;
     Counts gone;  // of workers that were removed
-    std::uint64_t refused = 0;
-    std::uint64_t cookies_issued = 0;
-    std::uint64_t cookies_unknown = 0;
-    std::uint64_t cookies_outdated = 0;  // and appended tokens, of another than the first secret
-    std::uint64_t ids_too_long = 0;      // session ids that no route could be appended to
-    std::uint64_t unknown_routes = 0;    // session ids without a known route
+    PerCount<std::uint64_t> counts;
 
     // Sums over the workers.
     std::uint64_t weights = 0;

@@ -24,18 +24,18 @@ void WorkerTally::add(const WorkerTally& other) noexcept {
 
 SharedState* SharedState::create(void* memory) noexcept {
     auto* state = static_cast<SharedState*>(memory);
-    state->mark_.store(mark, std::memory_order_release);
+    state->mark.store(intact_mark, std::memory_order_release);
     return state;
 }
 
 std::array<std::uint64_t, affinities> SharedState::totals(std::span<WorkerTally* const> tallies) const noexcept {
     std::array<std::uint64_t, affinities> sums{};
-    sums[static_cast<std::size_t>(Affinity::refused)] = refused_.load(std::memory_order_relaxed);
+    sums[static_cast<std::size_t>(Affinity::refused)] = counts[Count::refused].load(std::memory_order_relaxed);
     const auto add = [&sums](const WorkerTally& tally) {
         for (std::size_t i = 0; i < served_affinities; ++i)
             sums[i] += tally.requests[i].load(std::memory_order_relaxed);
     };
-    add(gone_);
+    add(gone);
     for (const WorkerTally* tally : tallies)
         if (tally) add(*tally);
     return sums;

@@ -8,6 +8,7 @@
 #include <span>
 
 #include "core/affinity.hpp"
+#include "core/balancer_counts.hpp"
 #include "core/owner.hpp"
 
 namespace lbsticky {
@@ -15,7 +16,7 @@ namespace lbsticky {
 // What is counted about one worker of a balancer. It has cache lines of its own, so that counting for one never waits
 // for another. Anyone may count at any time. Memory of zeros is a fresh one.
 struct alignas(64) WorkerTally {
-    Owner owner_;
+    Owner owner;                                                         // the worker whose it is
     std::array<std::atomic<std::uint64_t>, served_affinities> requests;  // that it was chosen for, by affinity
     std::atomic<std::uint64_t> moved_away;      // requests that wanted it and could not have it
     std::atomic<std::uint64_t> unknown_routes;  // that it was chosen for first, whose session id named nobody
@@ -25,9 +26,6 @@ struct alignas(64) WorkerTally {
     std::atomic<Milliseconds> since;
     std::atomic<std::uint64_t> fresh_before;
     std::atomic<std::uint64_t> all_fresh_before;
-
-    // The worker whose it is.
-    Owner& owner() noexcept { return owner_; }
 
     // Not for `refused`.
     std::atomic<std::uint64_t>& of(Affinity affinity) noexcept { return requests[static_cast<std::size_t>(affinity)]; }
@@ -79,50 +77,16 @@ private:
 
 // What is not about one worker. Numbers only: processes map it where they like, and two generations of a server use it
 // at once over a graceful restart. Memory of zeros is a fresh state but for the mark.
-class SharedState {
-public:
+struct SharedState {
+    static constexpr std::uint64_t intact_mark = 0x6c62737469636b09ULL;  // "lbstick" and the version of the layout
+
     // Makes a state in zeroed memory for one, aligned to 64 bytes.
     static SharedState* create(void* memory) noexcept;
 
     // Whether this still is what create() made, by this version of the layout. O(1).
-    bool intact() const noexcept { return mark_.load(std::memory_order_relaxed) == mark; }
+    bool intact() const noexcept { return mark.load(std::memory_order_relaxed) == intact_mark; }
 
-    // Raised when anything about the workers may have changed: whoever has seen a lower one looks at them again.
-    std::atomic<std::uint64_t>& generation() noexcept { return generation_; }
-
-    // The next ticket of the rotation.
-    std::atomic<std::uint64_t>& tickets() noexcept { return tickets_; }
-
-    // The next ticket for requests that cannot begin a session: a rotation of their own, or they would take the turns
-    // of sessions. (OPTIONS before each GET, with two workers: all sessions on the second.)
-    std::atomic<std::uint64_t>& tickets_without_session() noexcept { return tickets_without_session_; }
-
-    // Requests that were refused rather than sent to another worker.
-    std::atomic<std::uint64_t>& refused() noexcept { return refused_; }
-
-    // Cookies of the balancer's own that were given to clients, and those from clients that named nobody.
-    std::atomic<std::uint64_t>& cookies_issued() noexcept { return cookies_issued_; }
-    std::atomic<std::uint64_t>& cookies_unknown() noexcept { return cookies_unknown_; }
-
-    // Requests with a cookie of the balancer's own, or a session id with an appended token, that was signed with
-    // another than the first secret.
-    std::atomic<std::uint64_t>& cookies_outdated() noexcept { return cookies_outdated_; }
-
-    // Session ids that no route was appended to, because they would have become too long.
-    std::atomic<std::uint64_t>& ids_too_long() noexcept { return ids_too_long_; }
-
-    // Requests whose session id carried no route, or one that no worker has, and which nobody could serve: the others
-    // count in the tally of the worker that was chosen first.
-    std::atomic<std::uint64_t>& unknown_routes() noexcept { return unknown_routes_; }
-
-    // What is noticed once a start.
-    Notices& notices() noexcept { return notices_; }
-
-    // The sums of what was counted for workers that have no tally of their own any more.
-    WorkerTally& gone() noexcept { return gone_; }
-    const WorkerTally& gone() const noexcept { return gone_; }
-
-    // Sums over these tallies, null or not, and `gone` and `refused`, by affinity.
+    // Sums over these tallies, null or not, and `gone` and what was refused, by affinity.
     std::array<std::uint64_t, affinities> totals(std::span<WorkerTally* const> tallies) const noexcept;
 
     // Of these, the one of new sessions.
@@ -130,23 +94,27 @@ public:
         return totals(tallies)[static_cast<std::size_t>(Affinity::fresh)];
     }
 
-private:
-    static constexpr std::uint64_t mark = 0x6c62737469636b09ULL;  // "lbstick" and the version of the layout
+    // The first three are read by every request and hardly ever written: they lie apart from what every request writes.
+    alignas(64) std::atomic<std::uint64_t> mark;
 
-    // Read by every request and hardly ever written, apart from what every request writes.
-    alignas(64) std::atomic<std::uint64_t> mark_;
-    std::atomic<std::uint64_t> generation_;
-    Notices notices_;
-    alignas(64) std::atomic<std::uint64_t> tickets_;
-    alignas(64) std::atomic<std::uint64_t> tickets_without_session_;
-    // What is rare shares a line.
-    alignas(64) std::atomic<std::uint64_t> refused_;
-    std::atomic<std::uint64_t> cookies_issued_;
-    std::atomic<std::uint64_t> cookies_unknown_;
-    std::atomic<std::uint64_t> cookies_outdated_;
-    std::atomic<std::uint64_t> ids_too_long_;
-    std::atomic<std::uint64_t> unknown_routes_;
-    WorkerTally gone_;
+    // Raised when anything about the workers may have changed: whoever has seen a lower one looks at them again.
+    std::atomic<std::uint64_t> generation;
+
+    Notices notices;
+
+    // The next ticket of the rotation.
+    alignas(64) std::atomic<std::uint64_t> tickets;
+
+    // The next ticket for requests that cannot begin a session: a rotation of their own, or they would take the turns
+    // of sessions. (OPTIONS before each GET, with two workers: all sessions on the second.)
+    alignas(64) std::atomic<std::uint64_t> tickets_without_session;
+
+    // What is rare shares a line. Of unknown_routes here are the requests that nobody could serve: the others are in
+    // the tally of the worker that was chosen first.
+    alignas(64) PerCount<std::atomic<std::uint64_t>> counts;
+
+    // The sums of what was counted for workers that have no tally of their own any more.
+    WorkerTally gone;
 };
 
 }  // namespace lbsticky

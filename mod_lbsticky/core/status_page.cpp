@@ -23,6 +23,11 @@ std::uint64_t of_balancer(const BalancerReport& balancer) {
     return std::invoke(member, balancer);
 }
 
+template <Count count>
+std::uint64_t count_of(const BalancerReport& balancer) {
+    return balancer.counts[count];
+}
+
 template <bool Status::*flag>
 std::uint64_t members_that_are(const BalancerReport& balancer) {
     return balancer.members_that_are(flag);
@@ -32,10 +37,10 @@ constexpr std::array<Total, 13> totals{{
     {"In flight", "InFlight", of_balancer<&BalancerReport::in_flight>},
     {"Sessions", "Sessions", of_balancer<&BalancerReport::alive>},
     {"Moved away", "MovedAway", of_balancer<&BalancerReport::moved_away>},
-    {"Refused", "Refused", of_balancer<&BalancerReport::refused>},
-    {"Cookies given", "CookiesIssued", of_balancer<&BalancerReport::cookies_issued>},
-    {"Cookies not understood", "CookiesUnknown", of_balancer<&BalancerReport::cookies_unknown>},
-    {"Cookies of older secrets", "CookiesOutdated", of_balancer<&BalancerReport::cookies_outdated>},
+    {"Refused", "Refused", count_of<Count::refused>},
+    {"Cookies given", "CookiesIssued", count_of<Count::cookies_issued>},
+    {"Cookies not understood", "CookiesUnknown", count_of<Count::cookies_unknown>},
+    {"Cookies of older secrets", "CookiesOutdated", count_of<Count::cookies_outdated>},
     {"Members", "Members", [](const BalancerReport& balancer) -> std::uint64_t { return balancer.workers.size(); }},
     {"Failing", "Failing", of_balancer<&BalancerReport::failing>},
     {"Draining", "Draining", members_that_are<&Status::draining>},

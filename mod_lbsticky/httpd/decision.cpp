@@ -154,8 +154,7 @@ void settle(Decision& decision, const Question& question, const Chosen& chosen) 
 void decide(Decision& decision, Trial& trial, const Question& question) {
     decision.begins_session = can_begin_session(question.r);
     SharedState& shared = question.own.shared;
-    Tickets tickets =
-        decision.begins_session ? Tickets(shared.tickets(), 0) : Tickets(shared.tickets_without_session(), 1);
+    Tickets tickets = decision.begins_session ? Tickets(shared.tickets, 0) : Tickets(shared.tickets_without_session, 1);
     settle(decision, question, choose_now(question, tickets, &trial));
 }
 

@@ -160,7 +160,7 @@ bool is_cookie_called(const char* set_cookie, std::string_view name) noexcept {
 }
 
 void tell_of_foreign_cookie(request_rec* r, const Decision& decision) noexcept {
-    if (!decision.balancer->shared.notices().is_first_foreign_cookie()) return;
+    if (!decision.balancer->shared.notices.is_first_foreign_cookie()) return;
     const auto tell = [&] {
         ap_log_rerror(
             APLOG_MARK, APLOG_NOTICE, 0, r,
@@ -343,7 +343,7 @@ bool Exchange::append_route(apr_table_entry_t& header, const SessionName& name, 
     const bool stays_home = decision_->home_id && id == decision_->session.id;
     const char* route = stays_home ? decision_->home_id : decision_->id;
     if (name.cookie.size() + id.size() + 1 + std::strlen(route) > longest_id) {
-        own.shared.ids_too_long().fetch_add(1, std::memory_order_relaxed);
+        own.shared.counts[Count::ids_too_long].fetch_add(1, std::memory_order_relaxed);
         return false;
     }
     append_to(header, id, own.httpds.s->sticky_separator, route, pool);
@@ -412,7 +412,7 @@ void Exchange::answer(request_rec* r) {
             is_private = is_private || ap_find_token(r->pool, value, "private");
         });
     if (own.cookie.attributes.no_cache && !is_private) apr_table_mergen(r->headers_out, "Cache-Control", "private");
-    own.shared.cookies_issued().fetch_add(1, std::memory_order_relaxed);
+    own.shared.counts[Count::cookies_issued].fetch_add(1, std::memory_order_relaxed);
 }
 
 void Exchange::answered_by_another(request_rec* r) {
@@ -424,7 +424,8 @@ void Exchange::answered_by_another(request_rec* r) {
 }
 
 void Exchange::answered_by_upgrade() const noexcept {
-    if (decision_ && early_) decision_->balancer->shared.cookies_issued().fetch_add(1, std::memory_order_relaxed);
+    if (decision_ && early_)
+        decision_->balancer->shared.counts[Count::cookies_issued].fetch_add(1, std::memory_order_relaxed);
 }
 
 void register_filters() noexcept {

@@ -86,7 +86,7 @@ Explanation explain(Balancer& own, const request_rec& asking, const char* url) {
     explanation.balancer = own.httpds.s->name;
     const ThreadLock lock(own.httpds);
     mod_proxy.sync_balancer(&own.httpds, r.server, own.httpds.sconf);
-    std::atomic<std::uint64_t> copy = own.shared.tickets().load(std::memory_order_relaxed);
+    std::atomic<std::uint64_t> copy = own.shared.tickets.load(std::memory_order_relaxed);
     Tickets tickets = Tickets::to_rehearse(copy);
     const Question question{own, claims, rules, {}, &r};
     const Chosen chosen = choose_now(question, tickets, nullptr);

@@ -95,7 +95,7 @@ LiveRoster::LiveRoster(proxy_balancer& balancer, const SharedMemory& memory, Wor
       start_(starts_before()) {}
 
 Roster& LiveRoster::current(apr_time_t now, server_rec* server) {
-    const bool current = roster_ && generation_ == shared_.generation().load(std::memory_order_acquire) &&
+    const bool current = roster_ && generation_ == shared_.generation.load(std::memory_order_acquire) &&
                          workers_.size() == static_cast<std::size_t>(balancer_.workers->nelts) &&
                          (holds_until_ == always || steady_now() < holds_until_) && now - compared_ < compared_after &&
                          compared_ - now < set_back && (out_of_service_.empty() || !somebody_may_be_back());
@@ -106,7 +106,7 @@ Roster& LiveRoster::current(apr_time_t now, server_rec* server) {
 
 Roster& LiveRoster::read_again(server_rec* server) {
     // Before anything is read: what changes from here on raises it again.
-    const std::uint64_t generation = shared_.generation().load(std::memory_order_acquire);
+    const std::uint64_t generation = shared_.generation.load(std::memory_order_acquire);
 
     // Processes may have learned of added members in different orders: that of the slots is the same for all.
     std::vector<proxy_worker*>& workers = reading_;
@@ -155,7 +155,7 @@ Roster& LiveRoster::read_again(server_rec* server) {
 // A worker as it is, and the bits of its status that decide.
 Worker LiveRoster::read(const proxy_worker& worker, Milliseconds now, unsigned& status) {
     const std::string_view url = url_of(*worker.s);
-    if (WorkerTally* tally = tally_of(worker, tallies_)) tally->owner().claim(url);
+    if (WorkerTally* tally = tally_of(worker, tallies_)) tally->owner.claim(url);
     Activity* activity = activity_of(static_cast<std::size_t>(worker.s->index), url);
     status = status_of(worker, activity);
     Worker reading = reading_of(worker, status);

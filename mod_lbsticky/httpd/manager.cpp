@@ -34,8 +34,7 @@ apr_status_t announce_changes(ap_filter_t* filter, apr_bucket_brigade* answer) n
     // For all servers, since virtual hosts share the workers of balancers that they inherit.
     for_each_proxy(ap_server_conf, [](const server_rec* server) {
         for_each_balancer(server, [](const proxy_balancer& balancer) {
-            if (Balancer* own = Balancer::of(balancer))
-                own->shared.generation().fetch_add(1, std::memory_order_release);
+            if (Balancer* own = Balancer::of(balancer)) own->shared.generation.fetch_add(1, std::memory_order_release);
         });
     });
     ap_filter_t* next = filter->next;
@@ -122,7 +121,7 @@ void update_load(proxy_balancer& balancer) {
     Balancer* own = Balancer::of(balancer);
     if (!own || !own->is_intact()) return;
     Roster& roster = own->roster.current(apr_time_now(), nullptr);
-    const auto owed = roster.owed(own->shared.tickets().load(std::memory_order_relaxed));
+    const auto owed = roster.owed(own->shared.tickets.load(std::memory_order_relaxed));
     for (std::size_t i = 0; i < owed.size(); ++i) own->roster.worker(i)->s->lbstatus = owed[i];
 }
 

@@ -120,7 +120,7 @@ void watch_for_sessions(const Decision& decision, const request_rec* r, std::str
     // Some hundred requests; then as many again that may bring a cookie of a like name.
     constexpr std::uint32_t some = 300;
     constexpr std::uint32_t enough = 600;
-    Notices& notices = decision.balancer->shared.notices();
+    Notices& notices = decision.balancer->shared.notices;
     if (decision.session.exists()) return notices.session_seen();
     const std::uint32_t without = notices.without_session(enough);
     if (without < some) return;
@@ -164,17 +164,18 @@ Tally make_known(const Decision& decision, request_rec* r, std::string_view cook
     if (decision.activity) note_session(decision, *decision.activity, r);
     if (!again) {
         if (decision.unknown_route())
-            (chosen ? chosen->unknown_routes : shared.unknown_routes()).fetch_add(1, std::memory_order_relaxed);
-        if (decision.unknown_cookie) shared.cookies_unknown().fetch_add(1, std::memory_order_relaxed);
+            (chosen ? chosen->unknown_routes : shared.counts[Count::unknown_routes])
+                .fetch_add(1, std::memory_order_relaxed);
+        if (decision.unknown_cookie) shared.counts[Count::cookies_unknown].fetch_add(1, std::memory_order_relaxed);
         if (decision.outdated_cookie || decision.outdated_route)
-            shared.cookies_outdated().fetch_add(1, std::memory_order_relaxed);
+            shared.counts[Count::cookies_outdated].fetch_add(1, std::memory_order_relaxed);
         if (decision.has_names) tell([&] { watch_for_sessions(decision, r, cookies); });
     }
     if (APLOG_R_IS_LEVEL(r, APLOG_DEBUG)) tell([&] { log_line(decision, r); });
 
     Tally tally;
     if (chosen) tally.served = &chosen->of(decision.affinity);
-    if (decision.affinity == Affinity::refused) tally.served = &shared.refused();
+    if (decision.affinity == Affinity::refused) tally.served = &shared.counts[Count::refused];
     if (wanted) tally.moved = &wanted->moved_away;
     return tally;
 }

@@ -110,16 +110,13 @@ BalancerReport read_report(proxy_balancer& balancer, server_rec* server) {
     report.has_secret = own->settings.secrets.has_value();
 
     SharedState& shared = own->shared;
-    report.gone = counts_of(shared.gone());
-    report.refused = shared.refused().load(std::memory_order_relaxed);
-    report.cookies_issued = shared.cookies_issued().load(std::memory_order_relaxed);
-    report.cookies_unknown = shared.cookies_unknown().load(std::memory_order_relaxed);
-    report.cookies_outdated = shared.cookies_outdated().load(std::memory_order_relaxed);
-    report.ids_too_long = shared.ids_too_long().load(std::memory_order_relaxed);
-    report.unknown_routes = shared.unknown_routes().load(std::memory_order_relaxed) +
-                            shared.gone().unknown_routes.load(std::memory_order_relaxed);
+    report.gone = counts_of(shared.gone);
+    for (const auto& [which, name, help] : balancer_counts)
+        report.counts[which] = shared.counts[which].load(std::memory_order_relaxed);
+    std::uint64_t& unknown_routes = report.counts[Count::unknown_routes];
+    unknown_routes += shared.gone.unknown_routes.load(std::memory_order_relaxed);
     for (const WorkerTally* tally : own->tallies)
-        if (tally) report.unknown_routes += tally->unknown_routes.load(std::memory_order_relaxed);
+        if (tally) unknown_routes += tally->unknown_routes.load(std::memory_order_relaxed);
 
     if (own->learned) report.learned = report_of(*own->learned);
 

@@ -185,6 +185,13 @@ LearnedMemory make_learned(std::byte* memory, const TableSettings& settings, con
     return made;
 }
 
+Owner& owner_of(Activity& activity) noexcept {
+    return activity.owner();
+}
+Owner& owner_of(WorkerTally& tally) noexcept {
+    return tally.owner;
+}
+
 // Of what a balancer's slots had before, an activity or a tally each: by its slots now, what their workers had, and for
 // others what nobody had. Null where there is none yet. What other workers had is added to `left`.
 template <typename Kept>
@@ -193,10 +200,10 @@ std::vector<Kept*> kept_for(const proxy_balancer& balancer, std::span<Kept* cons
     std::vector<Kept*> free;
     for (Kept* kept : before) {
         if (!kept) continue;
-        if (kept->owner().number() == 0)
-            free.push_back(kept);
+        if (const std::uint64_t owner = owner_of(*kept).number())
+            by_owner.emplace(owner, kept);
         else
-            by_owner.emplace(kept->owner().number(), kept);
+            free.push_back(kept);
     }
     std::vector<Kept*> found(slots_of(balancer));
     for_each_worker(balancer, [&](std::size_t slot, std::string_view url) {
@@ -230,7 +237,7 @@ std::vector<WorkerTally*> tallies_before(const proxy_balancer& balancer, const P
     std::vector<WorkerTally*> gone(all.begin() + static_cast<std::ptrdiff_t>(before.slots), all.end());
     std::vector<WorkerTally*> tallies = kept_for<WorkerTally>(balancer, all.first(before.slots), gone);
     const std::size_t too_many = gone.size() - std::min(gone.size(), many);
-    for (std::size_t i = 0; i < too_many; ++i) before.state->gone().add(*gone[i]);
+    for (std::size_t i = 0; i < too_many; ++i) before.state->gone.add(*gone[i]);
     tallies.insert(tallies.end(), gone.begin() + static_cast<std::ptrdiff_t>(too_many), gone.end());
     return tallies;
 }
@@ -346,7 +353,7 @@ std::vector<SharedMemory> shared_memory_for(std::span<const NewBalancer> balance
             continue;
         }
         for_each_worker(*plan.balancer, [&plan](std::size_t slot, std::string_view url) {
-            if (plan.tallies[slot]) plan.tallies[slot]->owner().claim(url);
+            if (plan.tallies[slot]) plan.tallies[slot]->owner.claim(url);
         });
         const char* name = plan.balancer->s->sname;
         const bool is_copy = !kept.insert(plan.shared).second;

@@ -40,8 +40,8 @@ const Balancer& prepare(proxy_balancer& balancer, const SharedMemory& memory, Se
     auto* own = make_in<Balancer>(config, balancer, memory, std::move(settings), learned);
     balancer.context = own;
     // The members may have changed since children of the last generation read them.
-    own->shared.generation().fetch_add(1, std::memory_order_release);
-    own->shared.notices().reset();
+    own->shared.generation.fetch_add(1, std::memory_order_release);
+    own->shared.notices.reset();
     own->roster.begin();
     return *own;
 }
@@ -55,7 +55,8 @@ void log_counts(const Balancer& own, server_rec* server) {
                  counts.c_str());
     ap_log_error(APLOG_MARK, APLOG_INFO, 0, server,
                  "%s: own cookies so far: %" APR_UINT64_T_FMT " given, %" APR_UINT64_T_FMT " not understood",
-                 own.httpds.s->name, own.shared.cookies_issued().load(), own.shared.cookies_unknown().load());
+                 own.httpds.s->name, own.shared.counts[Count::cookies_issued].load(),
+                 own.shared.counts[Count::cookies_unknown].load());
 }
 
 int fail(server_rec* server, const char* why) noexcept {

@@ -58,7 +58,7 @@ lbsticky_cookies_issued_total{balancer="shop"} 20
 # HELP lbsticky_cookies_unknown_total Requests with a cookie of the balancer's own that names no worker: unknown or forged.
 # TYPE lbsticky_cookies_unknown_total counter
 lbsticky_cookies_unknown_total{balancer="shop"} 2
-# HELP lbsticky_cookies_outdated_total Requests with a cookie of the balancer's own that was signed with another than the first secret.
+# HELP lbsticky_cookies_outdated_total Requests with a cookie, or a token behind a session id, that was made with another than the first secret.
 # TYPE lbsticky_cookies_outdated_total counter
 lbsticky_cookies_outdated_total{balancer="shop"} 3
 # HELP lbsticky_ids_too_long_total Session ids that no route was appended to, because they would have passed 4,096 bytes.
@@ -210,7 +210,7 @@ lbsticky_cookies_issued_total{balancer="<b>\"'&\\\n",server="\"<i>"} 0
 # HELP lbsticky_cookies_unknown Requests with a cookie of the balancer's own that names no worker: unknown or forged.
 # TYPE lbsticky_cookies_unknown counter
 lbsticky_cookies_unknown_total{balancer="<b>\"'&\\\n",server="\"<i>"} 0
-# HELP lbsticky_cookies_outdated Requests with a cookie of the balancer's own that was signed with another than the first secret.
+# HELP lbsticky_cookies_outdated Requests with a cookie, or a token behind a session id, that was made with another than the first secret.
 # TYPE lbsticky_cookies_outdated counter
 lbsticky_cookies_outdated_total{balancer="<b>\"'&\\\n",server="\"<i>"} 0
 # HELP lbsticky_ids_too_long Session ids that no route was appended to, because they would have passed 4,096 bytes.

@@ -13,11 +13,11 @@ inline BalancerReport shop() {
     balancer.cookie_attributes = "; Path=/; HttpOnly";
     balancer.placement = Placement::busyness;
     balancer.limits = {100, 150};
-    balancer.refused = 3;
-    balancer.cookies_issued = 20;
-    balancer.cookies_unknown = 2;
-    balancer.cookies_outdated = 3;
-    balancer.unknown_routes = 41;
+    balancer.counts[Count::refused] = 3;
+    balancer.counts[Count::cookies_issued] = 20;
+    balancer.counts[Count::cookies_unknown] = 2;
+    balancer.counts[Count::cookies_outdated] = 3;
+    balancer.counts[Count::unknown_routes] = 41;
     balancer.gone.requests = {0, 1, 3, 0, 2, 0, 1};
     balancer.gone.moved_away = 5;
     balancer.learned = LearnedReport{

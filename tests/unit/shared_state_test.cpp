@@ -46,12 +46,12 @@ static_assert(std::size(all_affinities) == served_affinities);
 TEST_CASE("a new state has counted nothing", "[shared_state]") {
     const State state(3);
     CHECK(state->intact());
-    CHECK(state->tickets() == 0);
-    CHECK(state->generation() == 0);
-    CHECK(state->refused() == 0);
+    CHECK(state->tickets == 0);
+    CHECK(state->generation == 0);
+    CHECK(state->counts[Count::refused] == 0);
     CHECK(state.totals() == std::vector<std::uint64_t>(affinities, 0));
     for (std::size_t worker = 0; worker < 3; ++worker) {
-        CHECK(state.tally(worker).owner().number() == 0);
+        CHECK(state.tally(worker).owner.number() == 0);
         for (const Affinity affinity : all_affinities) CHECK(state.count_of(worker, affinity) == 0);
     }
 }
@@ -76,19 +76,19 @@ TEST_CASE("what every request writes lies on a cache line of its own", "[shared_
     const auto line = [&state](const void* address) {
         return (static_cast<const unsigned char*>(address) - static_cast<const unsigned char*>(state.address())) / 64;
     };
-    CHECK(line(&state->tickets()) != line(&state->generation()));
-    CHECK(line(&state->tickets()) != line(&state->refused()));
-    CHECK(line(&state->refused()) != line(&state->generation()));
+    CHECK(line(&state->tickets) != line(&state->generation));
+    CHECK(line(&state->tickets) != line(&state->counts[Count::refused]));
+    CHECK(line(&state->counts[Count::refused]) != line(&state->generation));
     CHECK(alignof(WorkerTally) == 64);
 }
 
 TEST_CASE("a tally belongs to the first worker that claims it, for good", "[shared_state]") {
     const State state(1);
-    CHECK(state.tally(0).owner().claim("http://a"));
-    CHECK(state.tally(0).owner().claim("http://a"));
-    CHECK_FALSE(state.tally(0).owner().claim("http://b"));
-    CHECK(state.tally(0).owner().claim("http://a"));
-    CHECK(state.tally(0).owner().number() == Owner::number_of("http://a"));
+    CHECK(state.tally(0).owner.claim("http://a"));
+    CHECK(state.tally(0).owner.claim("http://a"));
+    CHECK_FALSE(state.tally(0).owner.claim("http://b"));
+    CHECK(state.tally(0).owner.claim("http://a"));
+    CHECK(state.tally(0).owner.number() == Owner::number_of("http://a"));
 }
 
 TEST_CASE("totals are the sums over all workers, and have those that are gone and what was refused", "[shared_state]") {
@@ -97,12 +97,12 @@ TEST_CASE("totals are the sums over all workers, and have those that are gone an
     for (std::size_t worker = 0; worker < 2; ++worker)
         for (const Affinity affinity : all_affinities) state.tally(worker).of(affinity) = n++;
     for (const Affinity affinity : all_affinities) state.tally(2).of(affinity) = n++;
-    state->refused() = 1000;
+    state->counts[Count::refused] = 1000;
     const std::vector<std::uint64_t> totals{1 + 8 + 15,  2 + 9 + 16,  3 + 10 + 17, 4 + 11 + 18,
                                             5 + 12 + 19, 6 + 13 + 20, 7 + 14 + 21, 1000};
     CHECK(state.totals() == totals);
 
-    state->gone().add(state.tally(2));
+    state->gone.add(state.tally(2));
     const std::array<WorkerTally*, 3> others{&state.tally(0), nullptr, &state.tally(1)};
     const auto same = state->totals(others);
     CHECK(std::vector<std::uint64_t>(same.begin(), same.end()) == totals);
@@ -115,13 +115,13 @@ TEST_CASE("a tally that is added to another is left as it was", "[shared_state]"
     state.tally(0).moved_away = 5;
     state.tally(0).unknown_routes = 7;
     for (std::uint64_t times = 1; times <= 2; ++times) {
-        state->gone().add(state.tally(0));
+        state->gone.add(state.tally(0));
         for (const Affinity affinity : all_affinities) {
-            CHECK(state->gone().of(affinity) == times * (10 + static_cast<std::uint64_t>(affinity)));
+            CHECK(state->gone.of(affinity) == times * (10 + static_cast<std::uint64_t>(affinity)));
             CHECK(state.count_of(0, affinity) == 10 + static_cast<std::uint64_t>(affinity));
         }
-        CHECK(state->gone().moved_away == times * 5);
-        CHECK(state->gone().unknown_routes == times * 7);
+        CHECK(state->gone.moved_away == times * 5);
+        CHECK(state->gone.unknown_routes == times * 7);
     }
 }
 
@@ -178,7 +178,7 @@ TEST_CASE("nothing is lost when processes with threads count at once", "[shared_
         for (std::uint64_t i = 0; i < times; ++i) {
             ++state.tally(worker).of(Affinity::hash);
             ++state.tally(0).of(Affinity::fresh);
-            ++state->generation();
+            ++state->generation;
         }
     };
     REQUIRE(in_processes(3, [&](int) {
@@ -189,7 +189,7 @@ TEST_CASE("nothing is lost when processes with threads count at once", "[shared_
     CHECK(state.count_of(0, Affinity::hash) == 3 * times);
     CHECK(state.count_of(1, Affinity::hash) == 3 * times);
     CHECK(state.count_of(0, Affinity::fresh) == 6 * times);
-    CHECK(state->generation() == 6 * times);
+    CHECK(state->generation == 6 * times);
     CHECK(state.totals() == std::vector<std::uint64_t>{0, 0, 0, 6 * times, 6 * times, 0, 0, 0});
 }
 
@@ -198,7 +198,7 @@ TEST_CASE("of processes that claim one tally for different workers, one gets it"
     const SharedMemory memory(sizeof(std::atomic<int>));
     auto& winners = *static_cast<std::atomic<int>*>(memory.address());
     REQUIRE(in_processes(8, [&](int number) {
-        if (state.tally(0).owner().claim("http://" + std::to_string(number))) ++winners;
+        if (state.tally(0).owner.claim("http://" + std::to_string(number))) ++winners;
     }));
     CHECK(winners == 1);
 }
@@ -206,7 +206,7 @@ TEST_CASE("of processes that claim one tally for different workers, one gets it"
 TEST_CASE("requests without a session id are counted until one has it, and up to the number that is asked for",
           "[shared_state]") {
     SharedMemory memory(sizeof(SharedState));
-    Notices& notices = SharedState::create(memory.address())->notices();
+    Notices& notices = SharedState::create(memory.address())->notices;
     CHECK(notices.without_session(3) == 1);
     CHECK(notices.without_session(3) == 2);
     CHECK(notices.without_session(3) == 3);
@@ -221,7 +221,7 @@ TEST_CASE("requests without a session id are counted until one has it, and up to
 
 TEST_CASE("what is noticed once is noticed again after a start", "[shared_state]") {
     SharedMemory memory(sizeof(SharedState));
-    Notices& notices = SharedState::create(memory.address())->notices();
+    Notices& notices = SharedState::create(memory.address())->notices;
     for (int start = 0; start < 2; ++start) {
         CHECK(notices.is_first_told_of_absence());
         CHECK_FALSE(notices.is_first_told_of_absence());
