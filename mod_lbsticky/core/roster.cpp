@@ -69,7 +69,7 @@ std::vector<std::uint32_t> factors(const std::vector<Worker>& workers, const std
 Roster::RouteIds::RouteIds(const Roster& roster) : index(roster.workers_.size()) {
     texts.reserve(roster.workers_.size());
     for (std::size_t i = 0; i < roster.workers_.size(); ++i) {
-        texts.push_back(route_id(roster.workers_[i]));
+        texts.push_back(route_id(roster.workers_[i].url, roster.workers_[i].route));
         index.add(texts.back(), roster.first_of_its_route(i));
     }
 }
@@ -83,13 +83,14 @@ Roster::Roster(std::vector<Worker> workers, SlowStart slow_start)
     const auto recovering = std::count_if(eligible_.begin(), eligible_.end(),
                                           [this](std::uint16_t index) { return workers_[index].recovering; });
     holds_back_ = recovering > 0 && static_cast<std::size_t>(recovering) < eligible_.size();
-    for (const auto index : eligible_) hash_.add(route_id(workers_[index]), workers_[index].factor);
+    for (const auto index : eligible_)
+        hash_.add(route_id(workers_[index].url, workers_[index].route), workers_[index].factor);
     if (std::any_of(workers_.begin(), workers_.end(), [](const Worker& worker) { return worker.failing(); })) {
         homes_ = who_is_eligible(workers_, true);
         is_home_.resize(workers_.size());
         for (const auto index : homes_) {
             is_home_[index] = true;
-            home_hash_.add(route_id(workers_[index]), workers_[index].factor);
+            home_hash_.add(route_id(workers_[index].url, workers_[index].route), workers_[index].factor);
         }
     }
 

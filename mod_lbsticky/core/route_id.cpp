@@ -6,22 +6,22 @@
 namespace lbsticky {
 namespace {
 
-std::string id_of_url(const Worker& worker) {
+std::string id_of_url(std::string_view url) {
     constexpr char digits[] = "0123456789abcdef";
     std::string id(16, '0');
-    std::uint64_t rest = hash64(worker.url);
+    std::uint64_t rest = hash64(url);
     for (auto digit = id.rbegin(); digit != id.rend(); ++digit, rest >>= 4) *digit = digits[rest & 0xf];
     return id;
 }
 
 }  // namespace
 
-std::string route_id(const Worker& worker) {
-    return worker.route.empty() ? id_of_url(worker) : worker.route;
+std::string route_id(std::string_view url, std::string_view route) {
+    return route.empty() ? id_of_url(url) : std::string(route);
 }
 
-std::string cookie_id(const Worker& worker) {
-    return worker.route.empty() || !is_cookie_value(worker.route) ? id_of_url(worker) : worker.route;
+std::string cookie_id(std::string_view url, std::string_view route) {
+    return route_id(url, is_cookie_value(route) ? route : "");
 }
 
 }  // namespace lbsticky

@@ -27,10 +27,7 @@ std::string_view name_text(const SessionName& name) noexcept {
 
 // By what sessions are remembered.
 std::string route_id_of(const proxy_worker& worker) {
-    Worker reading;
-    reading.url = url_of(*worker.s);
-    reading.route = worker.s->route;
-    return route_id(reading);
+    return route_id(url_of(*worker.s), worker.s->route);
 }
 
 // How often the store is told within a session's idle time that it is in use; it keeps it for that much longer.

@@ -167,10 +167,7 @@ std::set<std::string> ids_of(const proxy_balancer& balancer) {
     std::set<std::string> ids;
     for (int i = 0; i < balancer.workers->nelts; ++i) {
         const proxy_worker_shared& member = *APR_ARRAY_IDX(balancer.workers, i, proxy_worker*)->s;
-        Worker worker;
-        worker.url = url_of(member);
-        worker.route = member.route;
-        ids.insert(cookie_id(worker));
+        ids.insert(cookie_id(url_of(member), member.route));
     }
     return ids;
 }

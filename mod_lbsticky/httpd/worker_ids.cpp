@@ -32,7 +32,7 @@ const std::vector<std::string>& WorkerIds::of(const Worker& worker) {
     constexpr std::size_t max_cached = 100'000;
     if (by_id_.size() >= max_cached) by_id_.clear();
 
-    const std::string id = cookie_id(worker);
+    const std::string id = cookie_id(worker.url, worker.route);
     const auto [cached, is_new] = by_id_.try_emplace(id);
     std::vector<std::string>& ids = cached->second;
     if (!is_new && !ids.empty()) return ids;

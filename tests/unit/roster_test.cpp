@@ -155,7 +155,7 @@ TEST_CASE("a worker is found by its route, whatever its state", "[roster]") {
 TEST_CASE("a worker without a route is not found by one, but is eligible", "[roster]") {
     const Roster roster({serving(""), serving("b"), serving("")});
     CHECK_FALSE(roster.find(""));
-    CHECK_FALSE(roster.find(route_id(roster.workers()[0])));
+    CHECK_FALSE(roster.find(route_id(roster.workers()[0].url, roster.workers()[0].route)));
     CHECK(roster.eligible() == std::vector<std::uint16_t>{0, 1, 2});
     CHECK_FALSE(roster.same_route(0));
     CHECK_FALSE(roster.same_route(2));
