@@ -3,7 +3,8 @@
 
 #include <array>
 #include <string_view>
-#include <utility>
+
+#include "core/words.hpp"
 
 namespace lbsticky {
 
@@ -16,13 +17,11 @@ enum class Keeping {
 };
 
 // The words for it, behind `route=`.
-inline constexpr std::array<std::pair<std::string_view, Keeping>, 3> keeping_words{
+inline constexpr std::array<Word<Keeping>, 3> keeping_words{
     {{"given", Keeping::given}, {"append", Keeping::append}, {"learn", Keeping::learn}}};
 
 constexpr std::string_view word_for(Keeping keeping) noexcept {
-    for (const auto& [word, meant] : keeping_words)
-        if (meant == keeping) return word;
-    return {};
+    return word_in(keeping_words, keeping);
 }
 
 }  // namespace lbsticky

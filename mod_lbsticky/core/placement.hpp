@@ -5,21 +5,19 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
-#include <utility>
 
 #include "core/roster.hpp"
+#include "core/words.hpp"
 
 namespace lbsticky {
 
 // By what the worker of a new session is chosen; the words are those of LBStickyPlace.
 enum class Placement { rotation, busyness, sessions };
-inline constexpr std::array<std::pair<std::string_view, Placement>, 3> placement_words{
+inline constexpr std::array<Word<Placement>, 3> placement_words{
     {{"rotation", Placement::rotation}, {"busyness", Placement::busyness}, {"sessions", Placement::sessions}}};
 
 constexpr std::string_view word_for(Placement placement) noexcept {
-    for (const auto& [word, meant] : placement_words)
-        if (meant == placement) return word;
-    return {};
+    return word_in(placement_words, placement);
 }
 
 // Requests in flight for each load factor of 1 from which on a worker is full. 0: never.

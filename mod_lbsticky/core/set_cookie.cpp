@@ -3,21 +3,17 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <utility>
 
 #include "core/ascii.hpp"
 #include "core/cookie.hpp"
 #include "core/duration.hpp"
+#include "core/words.hpp"
 
 namespace lbsticky {
 namespace {
 
 using Secure = CookieAttributes::Secure;
 using SameSite = CookieAttributes::SameSite;
-
-// A word of the configuration and its meaning.
-template <typename Meaning>
-using Word = std::pair<std::string_view, Meaning>;
 
 constexpr std::array<Word<bool>, 2> switches{{{"on", true}, {"off", false}}};
 constexpr std::array<Word<Secure>, 3> secures{{{"auto", Secure::automatic}, {"on", Secure::on}, {"off", Secure::off}}};
@@ -30,26 +26,13 @@ std::string_view without_blanks(std::string_view text) noexcept {
     return text.substr(first, text.find_last_not_of(" \t") - first + 1);
 }
 
-// "a, b or c": the first members of a table's entries.
-template <typename Table>
-std::string words_of(const Table& table) {
-    std::string list;
-    for (std::size_t i = 0; i < table.size(); ++i) {
-        if (i > 0) list += i + 1 < table.size() ? ", " : " or ";
-        list += std::get<0>(table[i]);
-    }
-    return list;
-}
-
 // Stores what the text means. Returns nothing on success, else the words that are allowed.
 template <typename Table, typename Meaning>
 std::optional<std::string> parse_word(const Table& table, std::string_view text, Meaning& result) {
-    for (const auto& [word, meaning] : table) {
-        if (!equal_ignoring_case(word, text)) continue;
-        result = meaning;
-        return std::nullopt;
-    }
-    return words_of(table);
+    const auto* known = find_word(table, text);
+    if (!known) return words_of(table);
+    result = known->second;
+    return std::nullopt;
 }
 
 // Parses one value. Returns nothing on success, else what is allowed.
@@ -83,7 +66,7 @@ std::optional<std::string> parse_max_age(CookieAttributes& attributes, std::stri
     return std::nullopt;
 }
 
-constexpr std::array<std::pair<std::string_view, Parser>, 8> keys{{
+constexpr std::array<Word<Parser>, 8> keys{{
     {"path", parse_path},
     {"domain", parse_domain},
     {"maxage", parse_max_age},
@@ -103,12 +86,10 @@ constexpr std::array<Word<std::string_view>, 5> other_spellings{{{"expires", "ma
                                                                  {"no-cache", "nocache"}}};
 
 // The entry of an argument's key, in any spelling; null if there is none.
-const std::pair<std::string_view, Parser>* find_key(std::string_view argument) {
+const Word<Parser>* find_key(std::string_view argument) {
     std::string_view name = argument.substr(0, argument.find('='));
-    parse_word(other_spellings, name, name);
-    for (const auto& key : keys)
-        if (equal_ignoring_case(key.first, name)) return &key;
-    return nullptr;
+    if (const auto* other = find_word(other_spellings, name)) name = other->second;
+    return find_word(keys, name);
 }
 
 }  // namespace

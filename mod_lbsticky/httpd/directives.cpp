@@ -9,6 +9,7 @@
 
 #include "core/duration.hpp"
 #include "core/number.hpp"
+#include "core/words.hpp"
 #include "httpd/guard.hpp"
 #include "httpd/mod_proxy_functions.hpp"
 #include "httpd/pool.hpp"
@@ -44,20 +45,13 @@ constexpr char route_word[] = "route=";
 
 // "route=given, route=append or …".
 std::string routes_allowed() {
-    std::string text;
-    for (const auto& known : keeping_words) {
-        const bool is_last = &known == &keeping_words.back();
-        text.append(text.empty() ? "" : is_last ? " or " : ", ").append(route_word).append(known.first);
-    }
-    return text;
+    return words_of(keeping_words, " or ", route_word);
 }
 
 // Sets how the sessions of a line stay. Returns null, or what is wrong.
 const char* set_keeping(const char* argument, const char* rest, std::vector<SessionName>& names, apr_pool_t* pool) {
-    const auto word = std::find_if(keeping_words.begin(), keeping_words.end(), [argument](const auto& known) {
-        return ap_cstr_casecmp(argument + sizeof(route_word) - 1, known.first.data()) == 0;
-    });
-    if (word == keeping_words.end()) return apr_pstrdup(pool, routes_allowed().c_str());
+    const auto* word = find_word(keeping_words, argument + sizeof(route_word) - 1);
+    if (!word) return apr_pstrdup(pool, routes_allowed().c_str());
     if (*rest) return "nothing comes after it in its line";
     for (SessionName& name : names) {
         if (word->second == Keeping::append && name.where == Where::expression)
@@ -229,13 +223,10 @@ const char* set_placement(cmd_parms* cmd, void* section, const char* argument) n
     auto& setting = static_cast<Settings*>(section)->placement;
     if (const char* refusal = refuse_place(cmd, setting.has_value())) return refusal;
     return run_parser(cmd, [&]() -> std::optional<std::string> {
-        std::string allowed;
-        for (const auto& [word, placement] : placement_words) {
-            if (ap_cstr_casecmp(argument, std::string(word).c_str()) == 0) setting = placement;
-            allowed.append(allowed.empty() ? "" : ", ").append(word);
-        }
-        if (setting) return std::nullopt;
-        return "'" + std::string(argument) + "' is not allowed: one of " + allowed;
+        const auto* word = find_word(placement_words, argument);
+        if (!word) return "'" + std::string(argument) + "' is not allowed: one of " + words_of(placement_words, ", ");
+        setting = word->second;
+        return std::nullopt;
     });
 }
 

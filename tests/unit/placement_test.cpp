@@ -504,9 +504,8 @@ TEST_CASE("the other one is named, if load decided", "[placement]") {
 
 TEST_CASE("each word of LBStickyPlace has its placement", "[placement]") {
     const auto named = [](std::string_view word) {
-        for (const auto& [known, placement] : placement_words)
-            if (known == word) return std::optional(placement);
-        return std::optional<Placement>();
+        const auto* known = find_word(placement_words, word);
+        return known ? std::optional(known->second) : std::nullopt;
     };
     CHECK(named("rotation") == Placement::rotation);
     CHECK(named("busyness") == Placement::busyness);
