@@ -117,6 +117,7 @@ apr_status_t add_panels(ap_filter_t* filter, apr_bucket_brigade* page) noexcept 
         });
 }
 
+// Needs the balancer's thread mutex.
 void update_load(proxy_balancer& balancer) {
     Balancer* own = Balancer::of(balancer);
     if (!own || !own->is_intact()) return;
@@ -143,13 +144,16 @@ void insert_manager_filters(request_rec* r) noexcept {
 int refresh_load(request_rec* r) noexcept {
     if (!is_handled_by(r, "balancer-manager")) return DECLINED;
     const auto refresh = [r](proxy_balancer& balancer) {
-        if (!is_ours(balancer) || PROXY_THREAD_LOCK(&balancer) != APR_SUCCESS) return;
-        mod_proxy.sync_balancer(&balancer, r->server, balancer.sconf);
-        guarded([&] { update_load(balancer); },
-                [&](const char* why) {
-                    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "%s: Load is not up to date: %s", balancer.s->name, why);
-                });
-        PROXY_THREAD_UNLOCK(&balancer);
+        if (!is_ours(balancer)) return;
+        guarded(
+            [&] {
+                const ThreadLock lock(balancer);
+                mod_proxy.sync_balancer(&balancer, r->server, balancer.sconf);
+                update_load(balancer);
+            },
+            [&](const char* why) {
+                ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "%s: Load is not up to date: %s", balancer.s->name, why);
+            });
     };
     for_each_proxy(ap_server_conf, [&](const server_rec* server) { for_each_balancer(server, refresh); });
     // Virtual hosts share the workers of balancers that they inherit: the one whose page is shown comes last.
