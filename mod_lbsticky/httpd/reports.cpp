@@ -89,7 +89,7 @@ LearnedReport report_of(const LearnedSessions& learned) {
     return report;
 }
 
-BalancerReport read_report(proxy_balancer& balancer, server_rec* server) {
+BalancerReport read_report(proxy_balancer& balancer, server_rec* server, bool with_learned) {
     Balancer* own = Balancer::of(balancer);
     if (!own || !own->is_intact()) throw std::runtime_error("its shared memory is missing or damaged");
 
@@ -118,7 +118,7 @@ BalancerReport read_report(proxy_balancer& balancer, server_rec* server) {
     for (const WorkerTally* tally : own->tallies)
         if (tally) unknown_routes += tally->unknown_routes.load(std::memory_order_relaxed);
 
-    if (own->learned) report.learned = report_of(*own->learned);
+    if (with_learned && own->learned) report.learned = report_of(*own->learned);
 
     const ThreadLock lock(balancer);
     mod_proxy.sync_balancer(&balancer, server, balancer.sconf);
@@ -158,15 +158,25 @@ BalancerReport read_report(proxy_balancer& balancer, server_rec* server) {
     return report;
 }
 
-}  // namespace
-
-std::optional<BalancerReport> report_of(proxy_balancer& balancer, server_rec* server, const request_rec* r) noexcept {
+std::optional<BalancerReport> try_report(proxy_balancer& balancer, server_rec* server, const request_rec* r,
+                                         bool with_learned) noexcept {
     if (!is_ours(balancer)) return std::nullopt;
-    return guarded([&] { return std::optional(read_report(balancer, server)); },
+    return guarded([&] { return std::optional(read_report(balancer, server, with_learned)); },
                    [&](const char* why) -> std::optional<BalancerReport> {
                        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "%s: cannot be shown: %s", balancer.s->name, why);
                        return std::nullopt;
                    });
+}
+
+}  // namespace
+
+std::optional<BalancerReport> report_of(proxy_balancer& balancer, server_rec* server, const request_rec* r) noexcept {
+    return try_report(balancer, server, r, true);
+}
+
+std::optional<BalancerReport> report_without_learned_of(proxy_balancer& balancer, server_rec* server,
+                                                        const request_rec* r) noexcept {
+    return try_report(balancer, server, r, false);
 }
 
 std::vector<BalancerReport> reports_known_to(const server_rec* asked, const request_rec* r) {

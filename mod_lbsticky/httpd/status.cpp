@@ -83,28 +83,28 @@ std::string shown_url(const char* url, apr_pool_t* pool) {
     return masked_url(apr_uri_unparse(pool, &uri, APR_URI_UNP_REVEALPASSWORD));
 }
 
-// A balancer's member, by the name of the balancer and its own URL; null: there is none. The balancer of the server
-// that is asked comes first. Others may share a name, each in a virtual host of its own: of these one whose member is
-// not drained, since it can be stopped only when it is in all of them.
-const WorkerReport* find_member(const std::vector<BalancerReport>& reports, const server_rec& asked,
-                                std::string_view balancer, std::string_view url) noexcept {
-    const WorkerReport* found = nullptr;
-    for (const BalancerReport& report : reports) {
-        const bool is_own = report.server.empty() == !asked.is_virtual;
-        for (const WorkerReport& worker : report.workers) {
-            if (report.name != balancer || worker.url != url) continue;
-            if (is_own) return &worker;
-            if (!found || found->status.drained) found = &worker;
+// A member, by its URL and the name of its balancer, as both are shown; nothing: there is none. The balancer of the
+// server that is asked comes first. Others may share a name, each in a virtual host of its own: of these one whose
+// member is not drained, since it can be stopped only when it is in all of them.
+std::optional<WorkerReport> find_member(const request_rec* r, std::string_view name, std::string_view url) {
+    std::optional<WorkerReport> found;
+    bool is_own = false;
+    for_each_balancer_known_to(r->server, [&](proxy_balancer& balancer, server_rec* server) {
+        if (is_own || name_of(balancer.s->name) != name) return;
+        const auto report = report_without_learned_of(balancer, server, r);
+        if (!report) return;
+        for (const WorkerReport& worker : report->workers) {
+            if (worker.url != url) continue;
+            is_own = report->server.empty() == !r->server->is_virtual;
+            if (is_own || !found || found->status.drained) found = worker;
         }
-    }
+    });
     return found;
 }
 
 // Answers whether a member is drained, by the status and one line.
 int answer_whether_drained(request_rec* r, const char* balancer, const char* member) {
-    const auto reports = reports_known_to(r->server, r);
-    const WorkerReport* worker =
-        member ? find_member(reports, *r->server, name_of(balancer), shown_url(member, r->pool)) : nullptr;
+    const auto worker = member ? find_member(r, name_of(balancer), shown_url(member, r->pool)) : std::nullopt;
     std::string line = "drained";
     if (!worker) {
         r->status = HTTP_NOT_FOUND;
