@@ -82,25 +82,20 @@ std::optional<std::string_view> CookieReader::next() noexcept {
 
 std::size_t without_cookie(std::string_view header, std::string_view name, char* kept) noexcept {
     CookieReader cookies(header, name);
-    std::size_t copied = 0;  // of the header
-    std::size_t size = 0;    // of what is kept
-    const auto keep_until = [&](std::size_t end) {
-        std::char_traits<char>::move(kept + size, header.data() + copied, end - copied);
-        size += end - copied;
-    };
+    HeaderCopy copy{header, kept};
     while (cookies.next()) {
-        keep_until(std::max(copied, cookies.begin()));  // blanks before it may be gone already
-        copied = cookies.end();
+        copy.keep_until(std::max(copy.read, cookies.begin()));  // blanks before it may be gone already
+        copy.read = cookies.end();
         // One of the separators around it goes too: the one behind, or at the end the one before.
-        if (copied < header.size()) {
-            do ++copied;
-            while (size == 0 && copied < header.size() && is_blank(header[copied]));
-        } else if (size > 0) {
-            --size;
+        if (copy.read < header.size()) {
+            do ++copy.read;
+            while (copy.written == 0 && copy.read < header.size() && is_blank(header[copy.read]));
+        } else if (copy.written > 0) {
+            --copy.written;
         }
     }
-    keep_until(header.size());
-    return size;
+    copy.keep_until(header.size());
+    return copy.written;
 }
 
 std::string_view find_like_cookie(std::string_view header, std::string_view name) noexcept {

@@ -48,6 +48,21 @@ private:
     std::size_t semicolon_ = 0;  // one that was found; behind `end_` it is the next one
 };
 
+// Writes parts of a header to a place that has room for all of it, and may be the header itself.
+struct HeaderCopy {
+    std::string_view header;
+    char* to;
+    std::size_t read = 0;     // bytes of the header that were copied, or are left out
+    std::size_t written = 0;  // bytes
+
+    // Copies what is not read yet before `end`, which is at least `read`.
+    void keep_until(std::size_t end) noexcept {
+        std::char_traits<char>::move(to + written, header.data() + read, end - read);
+        written += end - read;
+        read = end;
+    }
+};
+
 // Writes the header without the cookies of that name to `kept`, which has room for as much as the header and may be the
 // header itself, and returns how many bytes that is. All other cookies stay byte for byte as they are.
 std::size_t without_cookie(std::string_view header, std::string_view name, char* kept) noexcept;
@@ -58,21 +73,16 @@ std::size_t without_cookie(std::string_view header, std::string_view name, char*
 template <typename Shortened>
 std::size_t with_shorter_values(std::string_view header, std::string_view name, char* kept, Shortened&& shortened) {
     CookieReader cookies(header, name);
-    std::size_t copied = 0;  // of the header
-    std::size_t size = 0;    // of what is kept
-    const auto keep_until = [&](std::size_t end) {
-        std::char_traits<char>::move(kept + size, header.data() + copied, end - copied);
-        size += end - copied;
-    };
+    HeaderCopy copy{header, kept};
     while (const auto value = cookies.next()) {
         const auto begin = static_cast<std::size_t>(value->data() - header.data());
         const std::string_view stays = shortened(*value);
         if (stays.size() == value->size()) continue;
-        keep_until(begin + stays.size());
-        copied = begin + value->size();
+        copy.keep_until(begin + stays.size());
+        copy.read = begin + value->size();
     }
-    keep_until(header.size());
-    return size;
+    copy.keep_until(header.size());
+    return copy.written;
 }
 
 // The same for a header that is a value by itself.
