@@ -75,8 +75,8 @@ std::string escape_markup(std::string_view text) {
     return escaped;
 }
 
-std::string escape_json(std::string_view text) {
-    std::string escaped;
+std::string json_string(std::string_view text) {
+    std::string escaped = "\"";
     while (!text.empty()) {
         const char32_t c = take_character(text);
         if (c == '"' || c == '\\') {
@@ -89,11 +89,7 @@ std::string escape_json(std::string_view text) {
             append_utf8(escaped, c);
         }
     }
-    return escaped;
-}
-
-std::string json_string(std::string_view text) {
-    return "\"" + escape_json(text) + "\"";
+    return escaped + '"';
 }
 
 std::string escape_label(std::string_view text) {

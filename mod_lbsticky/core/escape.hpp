@@ -12,10 +12,7 @@ namespace lbsticky {
 // For text and attributes of HTML and XML, in pages of any charset: characters beyond ASCII are written as numbers.
 std::string escape_markup(std::string_view text);
 
-// For strings in JSON (RFC 8259), without the quotes.
-std::string escape_json(std::string_view text);
-
-// The same with the quotes.
+// A string in JSON (RFC 8259), with the quotes.
 std::string json_string(std::string_view text);
 
 // For label values in Prometheus' text format and OpenMetrics, without the quotes.

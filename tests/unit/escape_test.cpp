@@ -9,7 +9,7 @@ using namespace std::string_literals;
 TEST_CASE("plain text stays as it is", "[escape]") {
     const std::string plain = "http://127.0.0.1:8080/a?b=c;d ~!$%()*+,-.[]^_`{|}@#";
     CHECK(escape_markup(plain) == plain);
-    CHECK(escape_json(plain) == plain);
+    CHECK(json_string(plain) == "\"" + plain + "\"");
     CHECK(escape_label(plain) == plain);
     CHECK(escape_markup("").empty());
 }
@@ -17,14 +17,14 @@ TEST_CASE("plain text stays as it is", "[escape]") {
 TEST_CASE("what has a meaning in a format is escaped there", "[escape]") {
     const std::string text = "<a href='x' title=\"y\">&\\\n";
     CHECK(escape_markup(text) == "&lt;a href=&#39;x&#39; title=&quot;y&quot;&gt;&amp;\\&#65533;");
-    CHECK(escape_json(text) == "<a href='x' title=\\\"y\\\">&\\\\\\u000a");
+    CHECK(json_string(text) == "\"<a href='x' title=\\\"y\\\">&\\\\\\u000a\"");
     CHECK(escape_label(text) == "<a href='x' title=\\\"y\\\">&\\\\\\n");
 }
 
 TEST_CASE("control characters cannot break a page or a line", "[escape]") {
     const std::string controls = "\0\t\r\x1b\x7f\xc2\x9f"s;
     CHECK(escape_markup(controls) == "&#65533;&#65533;&#65533;&#65533;&#65533;&#65533;");
-    CHECK(escape_json(controls) == "\\u0000\\u0009\\u000d\\u001b\\u007f\\u009f");
+    CHECK(json_string(controls) == "\"\\u0000\\u0009\\u000d\\u001b\\u007f\\u009f\"");
     CHECK(escape_label("a\rb") ==
           "a\xEF\xBF\xBD"
           "b");
@@ -33,7 +33,7 @@ TEST_CASE("control characters cannot break a page or a line", "[escape]") {
 TEST_CASE("characters beyond ASCII are kept", "[escape]") {
     const std::string text = "\xC3\xA9 \xE2\x82\xAC \xF0\x9F\x8D\xAA \xF4\x8F\xBF\xBF";  // é € 🍪, and U+10FFFF
     CHECK(escape_markup(text) == "&#233; &#8364; &#127850; &#1114111;");
-    CHECK(escape_json(text) == text);
+    CHECK(json_string(text) == "\"" + text + "\"");
     CHECK(escape_label(text) == text);
 }
 
@@ -56,7 +56,7 @@ TEST_CASE("what is not UTF-8 is replaced byte by byte", "[escape]") {
         CHECK(escape_markup("a" + bytes + "z") == "a" + expected + "z");
     }
     CHECK(escape_markup("\xEF\xBF\xBF") == "&#65533;");  // U+FFFF: no character, and not allowed in XML
-    CHECK(escape_json("a\xE9z") == "a\xEF\xBF\xBDz");
+    CHECK(json_string("a\xE9z") == "\"a\xEF\xBF\xBDz\"");
 }
 
 }  // namespace lbsticky
