@@ -175,12 +175,14 @@ def test_the_counts_of_a_member_that_is_removed_are_kept_as_gone(httpd, backends
 def test_the_counts_of_very_many_members_that_were_removed_are_kept(httpd, backends):
     members = members_of(backends(3))
     others = [f"http://127.0.0.1:{number + 1} route=other{number} status=+D" for number in range(400)]
-    server = httpd(STATUS + cluster(*members, *others))
+    settings = "lbmethod=sticky stickysession=JSESSIONID"
+    server = httpd(STATUS + cluster(*members, *others, settings=settings))
     server.bodies(4, cookie=f"{OWN}=.node2")
-    server.bodies(3, cookie=f"{OWN}=.node3")
+    server.bodies(3, cookie=f"{OWN}=.node3; {SESSION}")
     for left in ([members[0], *others], [members[0]], [members[0]]):
-        restart(server, STATUS + cluster(*left))
-        assert requests_in(server.report()) == {("cookie", "gone"): 7}
+        restart(server, STATUS + cluster(*left, settings=settings))
+        report = server.report()
+        assert requests_in(report) == {("cookie", "gone"): 7} and report["unknown_routes"] == 3
 
 
 # -- what is counted ----------------------------------------------------------------------------------------------
@@ -266,7 +268,7 @@ def test_a_request_that_nobody_can_serve_is_counted_for_no_member(httpd, backend
     server = httpd(STATUS + cluster(*members_of(backends(2), "status=+D"), **resolver), expected=UNAVAILABLE)
     assert [server.curl(cookie=cookie).status for cookie in (None, SESSION, f"{SESSION}.node1")] == [503] * 3
     report = server.report()
-    assert sums_in(report) == {} and moved_in(report) == {"node1": 1}
+    assert sums_in(report) == {} and moved_in(report) == {"node1": 1} and report["unknown_routes"] == 1
 
 
 def ages_in(report):
