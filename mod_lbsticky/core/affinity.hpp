@@ -139,8 +139,8 @@ private:
 bool is_session_over(const Rules& rules, const Roster& roster, const Choice& choice) noexcept;
 
 // Decides. O(1), but for a session that consistent hashing has to place for the first time or whose worker is full:
-// O(workers). Draws one ticket for a new session and none otherwise. The roster is not const because its hash
-// remembers: one thread at a time. Throws std::bad_alloc.
+// O(workers). Draws one ticket for a new session, more where recovering workers pass on their turns, and none
+// otherwise. The roster is not const because its hash remembers: one thread at a time. Throws std::bad_alloc.
 Choice choose(const Claims& claims, const Rules& rules, Roster& roster, Tickets& tickets);
 
 }  // namespace lbsticky

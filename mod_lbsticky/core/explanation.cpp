@@ -233,8 +233,9 @@ std::string explanation_text(const Explanation& explanation) {
     for (const Explanation::Step& step : explanation.steps)
         text += line(step.decides ? "> " : "  ", step.word, step.text);
     const std::string route = explanation.route.empty() ? "" : ", route " + explanation.route;
-    text += line("", "goes to",
-                 explanation.member.empty() ? "nobody: 503" + explanation.unless : explanation.member + route);
+    std::string goes_to = explanation.member.empty() ? "nobody: 503" : explanation.member + route;
+    for (const std::string& unless : explanation.unless) goes_to.append(", unless ").append(unless);
+    text += line("", "goes to", goes_to);
     for (const std::string& given : explanation.given) text += line("", "is given", given);
     return text;
 }
@@ -251,12 +252,12 @@ std::string explanation_json(const Explanation& explanation) {
                     ", \"decides\": " + (step.decides ? "true" : "false") + "}");
         first = false;
     }
-    text += "],\n \"given\": [";
-    first = true;
-    for (const std::string& given : explanation.given) {
-        text.append(first ? "" : ", ").append(json_string(given));
-        first = false;
-    }
+    const auto list = [&text](const char* key, const std::vector<std::string>& sentences) {
+        text.append("],\n ").append(key).append(": [");
+        for (std::size_t i = 0; i < sentences.size(); ++i) text.append(i ? ", " : "").append(json_string(sentences[i]));
+    };
+    list("\"unless\"", explanation.unless);
+    list("\"given\"", explanation.given);
     return text + "]}\n";
 }
 

@@ -22,7 +22,7 @@ struct Explanation {
     Affinity affinity = Affinity::fresh;
     std::string member;                // its URL, as it may be shown; empty: nobody, 503
     std::string route;                 // of the member; empty: none
-    std::string unless;                // what may help yet where nobody can serve: ", unless ..."
+    std::vector<std::string> unless;   // what may help yet where nobody can serve, a sentence each
     std::vector<std::string> given{};  // what the client would be given to come back by, a sentence each
 };
 

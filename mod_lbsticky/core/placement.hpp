@@ -50,8 +50,8 @@ struct Placed {
 // As the turns are those of an exact rotation, a worker is among the next in proportion to its load factor; of equals
 // the first is chosen, which is rotation again. That the least loaded of a few is nearly as good as that of all is M.
 // Mitzenmacher's result ("The Power of Two Choices in Randomized Load Balancing", 2001); with eight a worker that is
-// slow gets hardly more than by a look at all. It costs a look at that many workers at most, a cache line or two each,
-// however many there are; it ends at the first that is idle.
+// slow gets hardly more than by a look at all. It costs a look at that many workers at most, however many there are,
+// two cache lines each and one more for every 32 processes (Activity::in_flight); it ends at the first that is idle.
 //
 // A recovering worker is looked at where its own turn has come, and then only; so it gets its part at most.
 //

@@ -15,7 +15,8 @@
 
 namespace lbsticky {
 
-// Built from a reading of all workers and never changed; when something did change, another roster is built. A worker
+// Built from a reading of all workers, which it never changes; when something did change, another roster is built. All
+// that is said to it later is who is due. A worker
 // is known by its index, its place in that reading.
 //
 // Eligible, that is chosen by rotation or consistent hashing, are (as in httpd's proxy_balancer_get_best_worker): in

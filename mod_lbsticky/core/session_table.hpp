@@ -41,9 +41,9 @@ enum class Origin : std::uint8_t {
 // it was stored with. So no order between the parts is needed for that, and none is asked for.
 //
 // Who writes claims the set, for less than a microsecond: of two that store the same session at once the second finds
-// what the first has stored. It does not wait: a claim is the second in which it was made (its last 16 bits), and one
-// that is more than `longest_claim` old is of a process that was killed, and is taken over. Until then nothing can be
-// stored in those eight places, while look-ups go on.
+// what the first has stored. It waits for the first no longer than a thousand looks: a claim is the second in which it
+// was made (its last 16 bits), and one that is more than `longest_claim` old is of a process that was killed, and is
+// taken over. Until then nothing can be stored in those eight places, while look-ups go on.
 class alignas(64) SessionTable {
 public:
     // What the table says of a session.

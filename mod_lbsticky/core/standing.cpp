@@ -68,7 +68,7 @@ std::string phrase_for(const WorkerReport& worker) {
     say_why_out_of_service(phrase, status);
     // Who is draining has been what it is since the drain began, whatever else became of it.
     if (!phrase.empty() && !status.draining) phrase.add(for_so_long(worker.status_age));
-    if (status.probing) phrase.say("one request tries it");
+    if (status.probing) phrase.say("probing by one request");
     if (status.draining || status.drained) say_drain(phrase, worker);
     if (status.recovering) {
         phrase.say(Standing::recovering);

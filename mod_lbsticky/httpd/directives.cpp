@@ -348,11 +348,23 @@ const char* set_slow_start(cmd_parms* cmd, void* section, const char* duration, 
     });
 }
 
-// Whether members can be told by a header of that name: one that httpd itself does not go by.
+// Whether members can be told by a header of that name: one that neither httpd nor they go by otherwise.
 bool is_free_header(const std::string& name) {
-    constexpr const char* taken[] = {
-        "Host",    "Cookie",     "Connection", "Content-Length", "Transfer-Encoding", "Expect",
-        "Upgrade", "Keep-Alive", "TE",         "Trailer",        "Proxy-Connection"};
+    constexpr const char* taken[] = {"Host",
+                                     "Cookie",
+                                     "Connection",
+                                     "Content-Length",
+                                     "Transfer-Encoding",
+                                     "Expect",
+                                     "Upgrade",
+                                     "Keep-Alive",
+                                     "TE",
+                                     "Trailer",
+                                     "Proxy-Connection",
+                                     "Authorization",
+                                     "X-Forwarded-For",
+                                     "X-Forwarded-Host",
+                                     "X-Forwarded-Server"};
     return is_cookie_name(name) && std::none_of(std::begin(taken), std::end(taken), [&name](const char* other) {
                return ap_cstr_casecmp(name.c_str(), other) == 0;
            });
@@ -375,7 +387,7 @@ const char* set_drain(cmd_parms* cmd, void* section, const char* arguments) noex
                 drain.drain.quiet = milliseconds;
             } else if (key == "header") {
                 if (!is_free_header(value))
-                    return "header= takes the name of a request header that httpd does not go by itself, of letters, "
+                    return "header= takes the name of a request header that nobody goes by otherwise, of letters, "
                            "digits and any of !#$%&'*+-.^_`|~";
                 drain.header = value;
             } else {

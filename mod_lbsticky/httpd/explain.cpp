@@ -62,15 +62,15 @@ std::vector<std::string> given_by(const Decision& decision, const Rules& rules, 
 }
 
 // What mod_proxy_balancer may do yet for a request that nobody can serve.
-std::string unless(const Balancer& own, const Roster& roster) {
-    std::string text;
+std::vector<std::string> unless(const Balancer& own, const Roster& roster) {
+    std::vector<std::string> sentences;
     if (const apr_interval_time_t timeout = own.httpds.s->timeout; timeout > 0)
-        text += ", unless somebody can serve within timeout=" + std::to_string(apr_time_sec(timeout)) + " s";
+        sentences.push_back("somebody can serve within timeout=" + std::to_string(apr_time_sec(timeout)) + " s");
     const auto& workers = roster.workers();
     const bool any = std::any_of(workers.begin(), workers.end(), [](const Worker& worker) { return worker.in_error; });
     if (any && own.httpds.s->forcerecovery)
-        text += ", unless one of the members in error answers: all are tried then (forcerecovery=On)";
-    return text;
+        sentences.emplace_back("one of the members in error answers: all are tried then (forcerecovery=On)");
+    return sentences;
 }
 
 }  // namespace

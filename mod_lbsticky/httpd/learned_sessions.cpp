@@ -91,7 +91,9 @@ LearnedSessions::Id LearnedSessions::id_of(const SessionName& name, std::string_
 
 bool LearnedSessions::is_due(std::uint32_t last_use, std::uint32_t now) noexcept {
     if (!store_) return false;
-    if (const auto epoch = store_->epoch(); epoch != epoch_.exchange(epoch, std::memory_order_relaxed))
+    // Hardly ever another one: then nothing is written that other threads read.
+    const auto epoch = store_->epoch();
+    if (epoch != epoch_.load(std::memory_order_relaxed) && epoch != epoch_.exchange(epoch, std::memory_order_relaxed))
         shared_store_.back_at.store(now, std::memory_order_relaxed);
     if (last_use <= shared_store_.back_at.load(std::memory_order_relaxed)) return true;
     const std::uint32_t part = std::max(idle_ / told_within_idle, 1U);

@@ -155,7 +155,7 @@ def test_the_panel_goes_and_comes_with_the_method(manager):
 
 # -- members in trouble ---------------------------------------------------------------------------------------------
 
-STATUSES = [r"in error for \d+ s, one request tries it", r"drained, drain began \d+ s ago",
+STATUSES = [r"in error for \d+ s, probing by one request", r"drained, drain began \d+ s ago",
             r"draining for \d+ s, sessions are moved in 29 min", r"recovering for \d+ s: \d+% of its share",
             "usable", "usable"]
 ROUTES = ["node6", "node4", "node3", "node5", "node1", "node2"]

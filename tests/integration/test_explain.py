@@ -150,6 +150,8 @@ def test_what_may_help_where_nobody_can_serve(httpd, backends):
     wait = ", unless somebody can serve within timeout=7 s"
     server.curl(cookie=SESSION + ".node1")
     assert told(server)[4] == "goes to   nobody: 503" + wait
+    answer = asked(server, "explain=mycluster&format=json", cookie=SESSION + ".node1")
+    assert json.loads(answer.body)["unless"] == ["somebody can serve within timeout=7 s"]
     server = httpd(site([line + "retry=600"]), expected=[*BACKEND_IS_DOWN, "All workers are in error"])
     server.curl(cookie=SESSION + ".node1")
     assert told(server)[4] == ("goes to   nobody: 503, unless one of the members in error answers: all are tried then "

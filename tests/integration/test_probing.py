@@ -182,7 +182,7 @@ def test_while_one_request_waits_for_its_answer_the_others_go_on_and_then_all_co
     assert set(server.bodies(4)) == {"backend2"}  # new ones too
     assert len(members[0].requests) == 1
     status = column_of(server.manager_page(), STATUS_COLUMN)[members[0].url]
-    assert re.fullmatch(r"in error for \d+ s, one request tries it", status)
+    assert re.fullmatch(r"in error for \d+ s, probing by one request", status)
     assert f'worker="{members[0].url}",status="probing"}} 1' in server.curl("/lbsticky-status").body
     assert "StickyBalancer[0]Probing: 1\n" in server.curl("/server-status?auto").body
 

@@ -49,7 +49,7 @@ TEST_CASE("nothing in a configuration can break out of the panel", "[panel]") {
 <tr><th scope=row>1 member<td>1 probing<td>0<td>0<td><td><td><td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td><td></tr>
 </thead>
 <tbody>
-<tr class=t><th scope=row>http://&lt;u&gt;&#39;&quot;<td>in error, one request tries it, draining<td>0<td>0<td><i style=--w:0.0%></i>0.0%<td><i style=--w:0.0%></i>0.0%<td>never<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>&lt;/table&gt;&#65533;<td>.&lt;/table&gt;</tr>
+<tr class=t><th scope=row>http://&lt;u&gt;&#39;&quot;<td>in error, probing by one request, draining<td>0<td>0<td><i style=--w:0.0%></i>0.0%<td><i style=--w:0.0%></i>0.0%<td>never<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>0<td>&lt;/table&gt;&#65533;<td>.&lt;/table&gt;</tr>
 </tbody></table>
 </div>
 )");

@@ -36,8 +36,8 @@ TEST_CASE("what a worker is, in a phrase", "[standing]") {
     CHECK(phrase_for(is({&Status::draining, &Status::drained})) == "drained");
     CHECK(phrase_for(is({&Status::in_error}, 59)) == "in error for 59 s");
     CHECK(phrase_for(is({&Status::in_error})) == "in error");
-    CHECK(phrase_for(is({&Status::in_error, &Status::probing}, 59)) == "in error for 59 s, one request tries it");
-    CHECK(phrase_for(is({&Status::probing})) == "in error, one request tries it");
+    CHECK(phrase_for(is({&Status::in_error, &Status::probing}, 59)) == "in error for 59 s, probing by one request");
+    CHECK(phrase_for(is({&Status::probing})) == "in error, probing by one request");
     CHECK(phrase_for(is({&Status::unhealthy}, 7200)) == "failed its health check for 2 h");
     CHECK(phrase_for(is({&Status::disabled}, 86400)) == "disabled for 1 d");
     CHECK(phrase_for(is({&Status::stopped}, 86400)) == "stopped for 1 d");
