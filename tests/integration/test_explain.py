@@ -392,4 +392,4 @@ def test_json_says_the_same(httpd, backends):
         "route": "node2",
         "steps": [{"line": "route", "decides": True,
                    "text": f"JSESSIONID=0123...(22), node2: {server.report()['workers'][1]['url']} (usable)"}],
-        "given": [where_needed(2).removeprefix("is given  ")]}
+        "unless": [], "given": [where_needed(2).removeprefix("is given  ")]}

@@ -5,6 +5,7 @@ import concurrent.futures
 import hashlib
 import itertools
 import os
+import pathlib
 import re
 import secrets
 import signal
@@ -128,6 +129,12 @@ def test_what_another_front_end_learns_too_late_counts_from_the_next_request_on(
     assert (looks["hit"], looks["miss"]) == (1, 1), "what the store has said is not asked for again"
 
 
+def is_stopped(pid):
+    """Whether all threads of a process are."""
+    tasks = pathlib.Path(f"/proc/{pid}/task").iterdir()
+    return all((task / "stat").read_text().rpartition(") ")[2][0] == "T" for task in tasks)
+
+
 def test_a_store_that_is_late_once_costs_one_request(start, httpd, backends, kind):
     store = start(kind)
     members = backends(3)
@@ -140,6 +147,7 @@ def test_a_store_that_is_late_once_costs_one_request(start, httpd, backends, kin
     all_are_stored(first, 6)
     asked(second, "another")  # it is connected
     store.process.send_signal(signal.SIGSTOP)
+    wait_until(lambda: is_stopped(store.process.pid), "it answers no more")
     try:
         assert asked(second, "a") == (placed["a"], "hash")
     finally:
