@@ -95,4 +95,14 @@ private:
     proxy_balancer& balancer_;
 };
 
+// A balancer's roster as it is now, maybe long after the request came. Holds the thread mutex; throws as ThreadLock and
+// LiveRoster::current() do.
+struct CurrentRoster {
+    CurrentRoster(Balancer& own, server_rec* server)
+        : lock(own.httpds), roster(own.roster.current(apr_time_now(), server)) {}
+
+    ThreadLock lock;
+    const Roster& roster;
+};
+
 }  // namespace lbsticky

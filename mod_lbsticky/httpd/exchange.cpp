@@ -2,7 +2,6 @@
 
 #include <array>
 #include <cstring>
-#include <new>
 #include <optional>
 #include <span>
 #include <utility>
@@ -10,6 +9,7 @@
 #include "core/masked_url.hpp"
 #include "core/set_cookie.hpp"
 #include "httpd/guard.hpp"
+#include "httpd/headers.hpp"
 #include "httpd/outcome.hpp"
 
 extern "C" {
@@ -49,44 +49,6 @@ std::array<apr_table_t**, 2> header_tables(request_rec* r) noexcept {
     return {&r->headers_out, &r->err_headers_out};
 }
 
-// Whether a header has that name. Most are written as here, which strcmp() finds sooner.
-bool is_called(const char* header, const char* name) noexcept {
-    return std::strcmp(header, name) == 0 || ap_cstr_casecmp(header, name) == 0;
-}
-
-std::span<apr_table_entry_t> entries_of(const apr_table_t* table) noexcept {
-    const apr_array_header_t* headers = apr_table_elts(table);
-    return {reinterpret_cast<apr_table_entry_t*>(headers->elts), static_cast<std::size_t>(headers->nelts)};
-}
-
-inline bool is_header_called(const apr_table_entry_t& header, const char* name) noexcept {
-    // The first letter (no name here begins with anything else) tells most of them apart.
-    const bool may_be = header.key && ((header.key[0] ^ name[0]) & ~0x20) == 0;
-    return may_be && header.val && is_called(header.key, name);
-}
-
-// Calls visit(value) for each header of that name.
-template <typename Visit>
-void for_each_header(const apr_table_t* table, const char* name, Visit&& visit) {
-    for (const apr_table_entry_t& header : entries_of(table))
-        if (is_header_called(header, name)) visit(header.val);
-}
-
-// Gives a request these headers of that name and no others.
-void set_headers(request_rec* r, const char* name, std::span<const char* const> headers) noexcept {
-    // Where there are as many, each in its place: that takes half the time.
-    std::size_t count = 0;
-    for (apr_table_entry_t& header : entries_of(r->headers_in)) {
-        if (!is_header_called(header, name)) continue;
-        if (count < headers.size()) header.val = const_cast<char*>(headers[count]);
-        ++count;
-    }
-    if (count == headers.size()) return;
-    if (headers.empty()) return apr_table_unset(r->headers_in, name);
-    apr_table_setn(r->headers_in, name, headers.front());
-    for (const char* header : headers.subspan(1)) apr_table_addn(r->headers_in, name, header);
-}
-
 // Whether browsers forget the cookie when they are given it.
 bool is_deletion(const GivenCookie& cookie, apr_pool_t* pool) noexcept {
     if (cookie.value.empty()) return true;
@@ -110,15 +72,6 @@ std::optional<std::string_view> id_given_by(const apr_table_entry_t& header, con
     if (!cookie) return std::nullopt;
     return is_deletion(*cookie, pool) ? std::string_view() : cookie->value;
 }
-
-// The roster as it is when the response comes, long after the request maybe. Holds the balancer's thread mutex.
-struct CurrentRoster {
-    CurrentRoster(Balancer& own, server_rec* server)
-        : lock(own.httpds), roster(own.roster.current(apr_time_now(), server)) {}
-
-    ThreadLock lock;
-    const Roster& roster;
-};
 
 // Whether the request's session id was found under that name.
 bool is_of_request(const SessionName& name, const Decision& decision) noexcept {
@@ -205,15 +158,8 @@ const char* set_cookie_header(request_rec* r, const Decision& decision) noexcept
 }
 
 const char* Exchange::all_cookies(request_rec* r) noexcept {
-    restore(r);
     decision_ = nullptr;
-    const char* first = nullptr;
-    bool several = false;
-    for_each_header(r->headers_in, "Cookie", [&](const char* header) {
-        several = first;
-        if (!several) first = header;
-    });
-    return several ? apr_table_getm(r->pool, r->headers_in, "Cookie") : first;
+    return withheld_.all_cookies(r);
 }
 
 void Exchange::begin(request_rec* r, const Decision& decision, const LearnedSessions::Recalled* recalled) noexcept {
@@ -232,7 +178,7 @@ void Exchange::begin(request_rec* r, const Decision& decision, const LearnedSess
             recalled_ = *recalled;
     }
     if (decision.has_cookie || decision.id)
-        guarded([&] { take_away(r); },
+        guarded([&] { withheld_.take_out(decision, r); },
                 [&](const char* why) {
                     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "what is not for members could not be taken away: %s",
                                   why);
@@ -241,67 +187,10 @@ void Exchange::begin(request_rec* r, const Decision& decision, const LearnedSess
         ap_add_output_filter_handle(answering_filter, this, r, r->connection);
         // Where filters come before that one, as mod_cache does, they are to see the request as it was.
         const bool is_first = r->output_filters->frec == answering_filter;
-        if (sent_ && !is_first) ap_add_output_filter_handle(restoring_filter, this, r, r->connection);
+        if (withheld_.is_any() && !is_first) ap_add_output_filter_handle(restoring_filter, this, r, r->connection);
         has_filters_ = true;
     }
     if (!own.cookie_name.empty() && offers_to_upgrade(r)) set_early(r);
-}
-
-// Takes out of the request's headers what members are not to see: the balancer's own cookie, and behind session ids the
-// routes that were appended to them. What is empty then goes as a whole.
-void Exchange::take_away(request_rec* r) {
-    Balancer& own = *decision_->balancer;
-    const Session& session = decision_->session;
-    // Once an id has to be looked through that decide() has not; for one header at a time, as there may be many.
-    std::optional<CurrentRoster> current;
-    const auto id_in = [&](std::string_view value) {
-        const bool is_known = value.data() == session.value.data() && session.worker && session.further_count == 0;
-        if (is_known) return session.id;
-        if (!current) current.emplace(own, r->server);
-        return without_last_route(value, own.httpds.s->sticky_separator, Keeping::append, current->roster);
-    };
-    SessionName from_stickysession;
-    const auto names = own.session_names(from_stickysession);
-    shorten(r, "Cookie", [&](std::string_view header, char* kept) {
-        for (const SessionName& name : names)
-            if (name.keeping == Keeping::append) header = {kept, with_shorter_values(header, name.cookie, kept, id_in)};
-        current.reset();
-        return decision_->has_cookie ? without_cookie(header, own.cookie_name, kept) : header.size();
-    });
-    for (const SessionName& name : names)
-        if (name.keeping == Keeping::append && name.where == Where::header)
-            shorten(r, name.behind_word().data(), [&](std::string_view header, char* kept) {
-                const std::size_t size = with_shorter_value(header, kept, id_in);
-                current.reset();
-                return size;
-            });
-}
-
-// Gives the request shorter headers of that name: shortened(header, kept) writes what stays, and returns how long it
-// is.
-template <typename Shortened>
-void Exchange::shorten(request_rec* r, const char* name, Shortened&& shortened) {
-    const std::size_t most = entries_of(r->headers_in).size();
-    auto** as_sent = static_cast<const char**>(apr_palloc(r->pool, 2 * most * sizeof(const char*)));
-    auto** headers = as_sent + most;
-    std::size_t sent = 0, count = 0;
-    bool is_shorter = false;
-    for_each_header(r->headers_in, name, [&](const char* text) {
-        const std::string_view header = text;
-        auto* kept = static_cast<char*>(apr_palloc(r->pool, header.size() + 1));
-        const std::size_t size = shortened(header, kept);
-        kept[size] = '\0';
-        is_shorter = is_shorter || size < header.size();
-        as_sent[sent++] = text;
-        if (size > 0) headers[count++] = kept;
-    });
-    if (!is_shorter) return;
-    set_headers(r, name, {headers, count});
-    sent_ = new (apr_palloc(r->pool, sizeof(Sent))) Sent{name, {as_sent, sent}, sent_};
-}
-
-void Exchange::restore(request_rec* r) noexcept {
-    for (; sent_; sent_ = sent_->next) set_headers(r, sent_->name, sent_->headers);
 }
 
 // Sets the cookie already now where the response may be a 101 (Switching Protocols), which passes no filter but keeps

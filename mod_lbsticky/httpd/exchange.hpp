@@ -1,5 +1,5 @@
-// What stands between client and member: by what clients come back, and what members do not see of that. It is the
-// balancer's own cookie, the routes that are appended to session ids, and the ids that are learned.
+// What stands between client and member: by what clients come back. It is the balancer's own cookie, the routes that
+// are appended to session ids, and the ids that are learned.
 #pragma once
 
 #include <optional>
@@ -7,6 +7,7 @@
 
 #include "httpd/apache.hpp"
 #include "httpd/decision.hpp"
+#include "httpd/withheld.hpp"
 
 namespace lbsticky {
 
@@ -23,17 +24,16 @@ const char* set_cookie_header(request_rec* r, const Decision& decision) noexcept
 // What is done about that for one request, as long as that lasts. One thread at a time has a request.
 class Exchange {
 public:
-    // All Cookie headers of the request, as the client and other modules left them, in one; null where there is none.
-    // Begins anew: puts back what was taken away for a worker that did not answer.
+    // Withheld::all_cookies(): begins anew.
     const char* all_cookies(request_rec* r) noexcept;
 
-    // For each worker that is chosen: takes cookie and routes away from the request, and prepares the response. Where
-    // the balancer has no cookie of its own and appends and learns nothing this does nothing. The decision must outlive
+    // For each worker that is chosen: withholds from it what is not for members, and prepares the response. Where the
+    // balancer has no cookie of its own and appends and learns nothing this does nothing. The decision must outlive
     // the request. `recalled` is what was remembered of its session; null: it has none that is learned.
     void begin(request_rec* r, const Decision& decision, const LearnedSessions::Recalled* recalled) noexcept;
 
-    // Puts the request's headers back as they were: for whoever looks at the request once it has been sent.
-    void restore(request_rec* r) noexcept;
+    // Withheld::restore().
+    void restore(request_rec* r) noexcept { withheld_.restore(r); }
 
     // For the response, whatever a member answers with: puts the request's headers back, remembers where its session
     // was placed, appends routes, learns ids, sets the cookie if it is due, and takes off one of the same name that the
@@ -48,23 +48,13 @@ public:
     void answered_by_upgrade() const noexcept;
 
 private:
-    // Headers of one name that are not in the request as they were.
-    struct Sent {
-        const char* name;
-        std::span<const char* const> headers;
-        Sent* next;
-    };
-
-    void take_away(request_rec* r);
-    template <typename Shortened>
-    void shorten(request_rec* r, const char* name, Shortened&& shortened);
     bool append_route(apr_table_entry_t& header, const SessionName& name, std::string_view id, apr_pool_t* pool);
     std::optional<bool> read_given_ids(request_rec* r, std::span<apr_table_t** const> tables);
     void set_early(request_rec* r) noexcept;
     void take_off(request_rec* r) noexcept;
 
     const Decision* decision_ = nullptr;  // null: nothing is to be done
-    Sent* sent_ = nullptr;
+    Withheld withheld_;
     std::optional<LearnedSessions::Recalled> recalled_;  // whose session stays with the member once that has answered
     const char* early_ = nullptr;  // the Set-Cookie header that was set before the member answered
     bool has_filters_ = false;     // the response passes those of this module

@@ -16,9 +16,14 @@ def test_clang_format_would_change_nothing():
     assert result.returncode == 0, result.stderr
 
 
+# How far clang-tidy follows the ways through a function: a fifth of what it does by itself, in a third of the time.
+BUDGET = [f"--extra-arg={word}" for word in ("-Xclang", "-analyzer-config", "-Xclang", "max-nodes=50000")]
+
+
 def test_clang_tidy_finds_nothing():
     def check(source):
-        return subprocess.run(["clang-tidy", "--quiet", "-p", ROOT / "build/ci", source], capture_output=True, text=True)
+        return subprocess.run(["clang-tidy", "--quiet", "-p", ROOT / "build/ci", *BUDGET, source], capture_output=True,
+                              text=True)
 
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         results = list(pool.map(check, SOURCES))
