@@ -66,7 +66,11 @@ Claims claims_of(request_rec* r, const Rules& rules, std::string_view cookies) n
 }
 
 Chosen choose_now(const Question& question, Tickets& tickets, Trial* trial) {
-    const auto& [own, claims, rules, failed, r] = question;
+    Balancer& own = question.own;
+    const Claims& claims = question.claims;
+    const Rules& rules = question.rules;
+    const auto failed = question.failed;
+    request_rec* r = question.r;
     if (!own.is_intact()) throw std::runtime_error("its shared memory is missing or damaged");
     LiveRoster& live = own.roster;
     const bool waits = own.httpds.s->timeout > 0;
@@ -109,46 +113,50 @@ Chosen choose_now(const Question& question, Tickets& tickets, Trial* trial) {
 }
 
 void settle(Decision& decision, const Question& question, const Chosen& chosen) {
-    const auto& [own, claims, rules, failed, r] = question;
+    Balancer& own = question.own;
+    const Claims& claims = question.claims;
+    const Rules& rules = question.rules;
+    request_rec* r = question.r;
     const LiveRoster& live = own.roster;
-    const auto& [choice, roster] = chosen;
+    const Choice& choice = chosen.choice;
+    const Roster& roster = *chosen.roster;
     decision.balancer = &own;
     if (choice.worker) {
         decision.worker = live.worker(*choice.worker);
-        decision.activity = roster->workers()[*choice.worker].activity;
+        decision.activity = roster.workers()[*choice.worker].activity;
     }
     if (choice.other) decision.other = live.worker(*choice.other);
-    if (choice.affinity == Affinity::overload) decision.home_activity = roster->workers()[*choice.other].activity;
+    if (choice.affinity == Affinity::overload) decision.home_activity = roster.workers()[*choice.other].activity;
     decision.affinity = choice.affinity;
     decision.session = choice.session;
     decision.is_learned = choice.learned.has_value();
     decision.is_kept = choice.session.worker || (claims.from && claims.from->keeping == Keeping::learn);
     if (const auto moved_from = choice.moved_from()) {
         decision.moved_from = live.worker(*moved_from);
-        const Worker& wanted = roster->workers()[*moved_from];
+        const Worker& wanted = roster.workers()[*moved_from];
         decision.is_drain_over = wanted.is_drain_over && wanted.usable;
     }
-    decision.is_session_over = is_session_over(rules, *roster, choice);
+    decision.is_session_over = is_session_over(rules, roster, choice);
     decision.has_names = !rules.names.empty();
     decision.has_cookie = choice.cookie.present;
     decision.unknown_cookie = choice.cookie.present && !choice.cookie.worker;
     decision.outdated_cookie = choice.cookie.worker && own.has_older_secrets() &&
-                               choice.cookie.id != roster->workers()[*choice.cookie.worker].ids.front();
+                               choice.cookie.id != roster.workers()[*choice.cookie.worker].ids.front();
     decision.outdated_route = choice.session.worker && claims.from->keeping == Keeping::append &&
                               own.has_older_secrets() &&
-                              choice.session.route != roster->workers()[*choice.session.worker].ids.front();
+                              choice.session.route != roster.workers()[*choice.session.worker].ids.front();
     // Who is served elsewhere for this request only keeps what it has.
     if (choice.worker && !own.cookie_name.empty() && choice.affinity != Affinity::overload)
-        decision.cookie = cookie_to_give(choice, *roster, decision, r->pool);
+        decision.cookie = cookie_to_give(choice, roster, decision, r->pool);
     if (choice.worker && own.appends) {
         const auto id_of = [&](std::size_t worker) {
-            return apr_pstrdup(r->pool, roster->workers()[worker].ids.front().c_str());
+            return apr_pstrdup(r->pool, roster.workers()[worker].ids.front().c_str());
         };
         decision.id = id_of(*choice.worker);
         if (choice.affinity == Affinity::overload) decision.home_id = id_of(*choice.other);
     }
     if (decision.unknown_route() && APLOG_R_IS_LEVEL(r, APLOG_DEBUG))
-        decision.nearly_known = is_nearly_known(choice.session.route, *roster);
+        decision.nearly_known = is_nearly_known(choice.session.route, roster);
 }
 
 void decide(Decision& decision, Trial& trial, const Question& question) {
