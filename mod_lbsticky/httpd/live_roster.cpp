@@ -273,11 +273,13 @@ bool LiveRoster::let_all_try() {
 bool LiveRoster::still_true(const Choice& choice, server_rec* server, bool may_try) {
     const auto check = [&](std::size_t index) {
         Activity* activity = roster_->workers()[index].activity;
-        if (status_of(*workers_[index], activity) & PROXY_WORKER_IN_ERROR) {
+        unsigned status = status_of(*workers_[index], activity);
+        if (status & PROXY_WORKER_IN_ERROR) {
             let_back(*workers_[index], server);
             if (may_try && !roster_->is_due(index) && may_be_tried(index)) return false;
+            status = status_of(*workers_[index], activity);
         }
-        return status_of(*workers_[index], activity) == statuses_[index];
+        return status == statuses_[index];
     };
     const auto looked_at = choice.looked_at();
     for (const std::uint16_t index : looked_at)
