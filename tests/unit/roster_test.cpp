@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "core/hash64.hpp"
 #include "core/route_id.hpp"
 #include "support.hpp"
 
@@ -101,6 +102,12 @@ TEST_CASE("spares stand in one for one for workers of their set that cannot serv
     CHECK(eligible({serving("a"), in_set(1, down(serving("b"))), spare(serving("c"))}) == "a");
     CHECK(eligible({down(serving("a")), in_set(1, spare(serving("b"))), in_set(1, serving("c"))}) == "c");
     CHECK(eligible({spare(serving("a"))}).empty());
+}
+
+TEST_CASE("a session is remembered to be with whom its route names, before a standby that shares it", "[roster]") {
+    Roster roster({failing(standby(serving("a"))), serving("a"), serving("b")});
+    CHECK(roster.find("a") == 1);
+    CHECK(roster.find_by_hash(hash64(route_id(roster.workers()[1].url, "a"))) == 1);
 }
 
 TEST_CASE("a spare or a standby that cannot serve needs nobody to stand in for it", "[roster]") {
