@@ -1,14 +1,14 @@
 #include "core/lifecycle.hpp"
 
+#include "core/starts.hpp"
+
 namespace lbsticky {
 
 std::uint64_t Lifecycle::after(std::uint64_t known, const Status& status, std::uint16_t start, Milliseconds now,
                                Milliseconds newcomer) noexcept {
     const auto bit = [known](unsigned place) { return (known >> place & 1) != 0; };
     const State before = state_in(known);
-    const auto known_start = static_cast<std::uint16_t>(known >> start_bit);
-    // Starts are counted modulo 2^16.
-    const bool is_older = static_cast<std::int16_t>(static_cast<std::uint16_t>(start - known_start)) < 0;
+    const bool is_older = starts_since(static_cast<std::uint16_t>(known >> start_bit), start) < 0;
     if (before != State::unseen && is_older) return known;
 
     const State state = status.draining ? State::draining : status.usable ? State::in_service : State::out;

@@ -16,8 +16,7 @@
 namespace lbsticky {
 
 // Built from a reading of all workers, which it never changes; when something did change, another roster is built. All
-// that is said to it later is who is due. A worker
-// is known by its index, its place in that reading.
+// that is said to it later is who is due. A worker is known by its index, its place in that reading.
 //
 // Eligible, that is chosen by rotation or consistent hashing, are (as in httpd's proxy_balancer_get_best_worker): in
 // the lowest lbset that has anyone at all, the workers that are usable and not draining; then, in their order, as many

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/starts.hpp"
 #include "httpd/mod_proxy_functions.hpp"
 
 extern "C" {
@@ -67,11 +68,11 @@ void end_overdue_trial(proxy_worker& worker, Activity& activity, std::uint16_t s
     const std::uint64_t ticket = probe.overdue(steady_now());
     if (ticket == 0) return;
     // A process of the start before is about to end, and whom it tries is another's business.
-    const auto starts_since = static_cast<std::int16_t>(static_cast<std::uint16_t>(start - Probe::start_of(ticket)));
-    if (starts_since < 0) return;
+    const auto age = starts_since(Probe::start_of(ticket), start);
+    if (age < 0) return;
     // With a connection mod_proxy sets this to 0.
     const bool is_answered = Probe::is_patient(ticket) && worker.s->error_time == 0;
-    if (starts_since > 0 || is_answered)
+    if (age > 0 || is_answered)
         probe.end(ticket);
     else
         end_in_error(worker, probe, ticket, true);
