@@ -91,6 +91,12 @@ def attempts(server, url):
     return sum(member == url for _, _, member in server.choices())
 
 
+def take_down(server, member):
+    """Nobody listens there any more, which a session of its, the first member's, has found out."""
+    member.stop()
+    server.curl(cookie=ids(1)[0])
+
+
 def is_told(server, route):
     [worker] = [worker for worker in server.report()["workers"] if worker["route"] == route]
     return [word for word in worker["status"] if word != "usable"]
@@ -104,8 +110,7 @@ def test_of_many_sessions_one_request_in_each_retry_period_goes_to_a_member_that
     server = httpd(site(with_routes(members, "retry=2")), processes=4, expected=BACKEND_IS_DOWN)
     url = members[0].url
     server.curl(cookie=ids(1)[0])
-    members[0].stop()
-    server.curl(cookie=ids(1)[0])
+    take_down(server, members[0])
     assert is_told(server, "node1") == ["in_error"]
     begin, before = time.monotonic(), attempts(server, url)
     with Sessions(server) as sessions:
@@ -123,8 +128,7 @@ def test_of_many_sessions_one_request_in_each_retry_period_goes_to_a_member_that
 def test_a_trial_of_before_a_graceful_restart_keeps_nobody_from_a_member_that_is_well_after_it(httpd, backends, send):
     members = backends(2)
     server = httpd(site(with_routes(members, "retry=1 timeout=30")), processes=2, expected=CUT_OFF)
-    members[0].stop()
-    server.curl(cookie=ids(1)[0])
+    take_down(server, members[0])
     with Port(members[0].port) as silent:
         wait_until(lambda: send(server, "/", "--cookie", ids(1)[0]) and silent.held, "it is tried")
         assert is_told(server, "node1") == ["in_error", "probing"]
@@ -140,8 +144,7 @@ def test_of_many_sessions_one_request_in_each_retry_period_goes_to_a_member_that
     members = backends(3)
     lines = with_routes(members, "retry=1 connectiontimeout=1 timeout=30")
     server = httpd(site(lines), processes=4, expected=CUT_OFF)
-    members[0].stop()
-    server.curl(cookie=ids(1)[0])
+    take_down(server, members[0])
     with Port(members[0].port) as silent:
         begin = time.monotonic()
         with Sessions(server) as sessions:
@@ -163,8 +166,7 @@ def test_of_many_sessions_one_request_in_each_retry_period_goes_to_a_member_that
 def test_while_one_request_waits_for_its_answer_the_others_go_on_and_then_all_come_back(httpd, backends, send):
     members = gated(backends, 2)
     server = httpd(site(with_routes(members, "retry=1")), processes=4, expected=BACKEND_IS_DOWN)
-    members[0].stop()
-    server.curl(cookie=ids(1)[0])
+    take_down(server, members[0])
     members[0].start()
     trial = None
 
@@ -196,8 +198,7 @@ def test_while_one_request_waits_for_its_answer_the_others_go_on_and_then_all_co
 def test_an_answer_counts_from_its_header_on(httpd, backends, cleanup):
     members = backends(2)
     server = httpd(site(with_routes(members, "retry=1")), processes=3, expected=CUT_OFF)
-    members[0].stop()
-    server.curl(cookie=ids(1)[0])
+    take_down(server, members[0])
     with Port(members[0].port) as port:
         sent = []
 
@@ -237,8 +238,7 @@ class Stream:
 def test_a_new_session_tries_it_too_and_no_session_of_another_member_does(httpd, backends):
     members = backends(2)
     server = httpd(site(with_routes(members, "retry=1")), expected=BACKEND_IS_DOWN)
-    members[0].stop()
-    server.curl(cookie=ids(1)[0])
+    take_down(server, members[0])
     members[0].start()
     time.sleep(1.2)  # retry= is over
     assert {server.curl(cookie=cookie).body for cookie in ids(10, "node2")} == {"backend2"}
@@ -261,8 +261,7 @@ def test_a_hashed_session_tries_the_member_that_it_belongs_to(httpd, backends):
 def test_who_fails_the_trial_is_served_elsewhere(httpd, backends):
     members = backends(2)
     server = httpd(site(with_routes(members, "retry=1")), expected=BACKEND_IS_DOWN)
-    members[0].stop()
-    server.curl(cookie=ids(1)[0])
+    take_down(server, members[0])
     time.sleep(1.2)  # retry= is over
     answer = server.curl(cookie=ids(1)[0])
     assert (answer.status, answer.body, answer.affinity) == (200, "backend2", "failover")
@@ -274,8 +273,7 @@ def test_the_first_of_the_members_is_tried_by_one_request_too(httpd, backends):
     """mod_proxy_balancer lets it serve by itself, as soon as its time is over, with any request."""
     members = backends(3)
     server = httpd(site(with_routes(members, "retry=1")), processes=3, expected=BACKEND_IS_DOWN)
-    members[0].stop()
-    server.curl(cookie=ids(1)[0])
+    take_down(server, members[0])
     time.sleep(1.2)
     assert {server.curl(cookie=cookie).body for cookie in ids(20, "node2")} == {"backend2"}
     assert is_told(server, "node1") == ["in_error"]
@@ -316,8 +314,7 @@ def test_a_trial_whose_process_was_killed_is_over_by_and_by(httpd, backends, sen
     members = gated(backends, 2)
     server = httpd(site(with_routes(members, "retry=1 connectiontimeout=1")), processes=3,
                    expected=BACKEND_IS_DOWN + [r"exit signal Killed"])
-    members[0].stop()
-    server.curl(cookie=ids(1)[0])
+    take_down(server, members[0])
     members[0].start()
     members[1].gate.set()
     sent = []
